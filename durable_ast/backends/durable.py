@@ -1,0 +1,79 @@
+"""The backend of this library: instances, events and ownership over any store."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from typing import Any
+
+from ..state import snapshot
+from ..state.schema import State
+from ..stores.base import InstanceStore, StateStore, check_instance_id
+from ..stores.memory import InMemoryStateStore
+from ..stores.two_methods import TwoMethodStore
+from .base import OrchestrationBackend
+
+
+class DurableBackend(OrchestrationBackend):
+    """Keeps instances in a store, and delivers events to them.
+
+    Args:
+        state_store: where; in memory if it is None.
+
+    >>> backend = DurableBackend()
+    >>> backend.publish_event("order-7", "paid", {"amount": 3}).result()
+    1
+    """
+
+    def __init__(self, state_store: StateStore | None = None) -> None:
+        self.state_store = InMemoryStateStore() if state_store is None else state_store
+        self.store = instance_store(self.state_store)
+
+    async def load_state(self, instance_id: str) -> State | None:
+        return await self.store.load(check_instance_id(instance_id))
+
+    async def save_state(self, instance_id: str, state: State) -> None:
+        await self.store.save(check_instance_id(instance_id), state)
+
+    async def wait_for_event(self, instance_id: str, event_name: str, timeout: float | None = None) -> Any:
+        """Wait until a message of that name is in the mailbox; it stays there.
+
+        Args:
+            instance_id: the instance.
+            event_name: the event.
+            timeout: how long to wait, in seconds; forever if it is None.
+
+        Raises:
+            TimeoutError: the time was up first.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen: Any = None
+        while True:
+            left = 60.0 if deadline is None else deadline - time.monotonic()
+            if left < 0:
+                raise TimeoutError(f"no event {event_name!r} for instance {instance_id!r} within {timeout} seconds")
+            seen = await self.store.changed(instance_id, seen, min(left, 60.0))
+            for message in await self.store.messages(instance_id):
+                if message.name == event_name:
+                    return snapshot.loads(message.payload)
+
+    def publish_event(self, instance_id: str, event_name: str, payload: Any = None) -> Future[int]:
+        """Put an event into the mailbox of an instance, which need not exist yet.
+
+        May be called from anywhere: a coroutine, a thread without a loop, another process.  Messages
+        of one name are delivered in order, each exactly once.
+
+        Args:
+            instance_id: the instance.
+            event_name: what it waits for.
+            payload: what `wait_for_event` gives there.
+
+        Returns:
+            A future that is done once the event is stored; wait for it where that matters.
+        """
+        return self.store.publish(check_instance_id(instance_id), event_name, snapshot.dumps(payload))
+
+
+def instance_store(store: StateStore) -> InstanceStore:
+    """A store as the runtime wants it."""
+    return store if isinstance(store, InstanceStore) else TwoMethodStore(store.load, store.save)

@@ -1,0 +1,121 @@
+"""A compiled function: the passes in their order, and what they found.
+
+Nothing here runs anything: `Compiled` is a set of facts that the runtime, `explain` and the version
+check read.
+"""
+
+import ast
+from dataclasses import dataclass, field
+from types import CodeType
+
+from .assemble import Origin, assemble
+from .build import replaced
+from .liveness import liveness
+from .lower import lower
+from .lowered import Lowered
+from .names import BLOCK, CELLS, CHILD, INTRINSICS, REENTRY, SCRATCH
+from .number import number
+from .reenter import reenter
+from .running import running
+from .source import FunctionKey, FunctionSource, Namespace, find_source
+
+_BOOKKEEPING = frozenset({BLOCK, CELLS, REENTRY, CHILD, SCRATCH})
+_COMPREHENSION_NAMES = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+
+
+@dataclass(eq=False, slots=True)
+class Compiled:
+    """One function in both versions."""
+
+    source: FunctionSource
+    lowered: Lowered
+    origin: Origin
+    code: CodeType
+    """The running version."""
+    cells: tuple[str, ...]
+    """The variables it shares with other functions, in the order of its `.cells`."""
+    locals: tuple[str, ...]
+    """Its other locals: the parameters of the twin."""
+    _live: dict[int, tuple[str, ...]] | None = field(default=None)
+    _twin: CodeType | None = field(default=None)
+
+    @property
+    def key(self) -> FunctionKey:
+        return self.source.key
+
+    @property
+    def version(self) -> str:
+        return self.source.version
+
+    @property
+    def live(self) -> dict[int, tuple[str, ...]]:
+        """The locals that have to be saved, by point."""
+        if self._live is None:
+            self._live = liveness(self.lowered, self.locals)
+        return self._live
+
+    @property
+    def twin(self) -> CodeType:
+        """The re-entry twin; compiled when it is first wanted."""
+        if self._twin is None:
+            parameters = [ast.arg(name) for name in (*self.locals, REENTRY, CHILD)]
+            args = ast.arguments(
+                posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=[]
+            )
+            body = reenter(self.lowered, self.locals, self.cells)
+            self._twin = assemble(self.lowered, self.origin, args, body, [*self.cells, *INTRINSICS])
+        return self._twin
+
+
+def compile_function(code: CodeType, namespace: Namespace) -> Compiled:
+    """Compile the function with this code.
+
+    Raises:
+        NoSourceCodeException: its text cannot be found.
+        UnsupportedSyntaxError: it holds a construct that cannot be made durable.
+    """
+    source = find_source(code, namespace)
+    cells = shared_variables(code)
+    lowered = number(lower(source.node, code.co_qualname, source.class_name, cells))
+    origin = Origin.of(code, source.class_name, source.imports)
+    body = running(lowered, cells)
+    made = assemble(lowered, origin, _bare(lowered.args), body, [*code.co_freevars, *INTRINSICS])
+    own = dict.fromkeys([*made.co_varnames, *made.co_cellvars])
+    names = tuple(name for name in own if name not in cells and name not in _BOOKKEEPING)
+    return Compiled(source, lowered, origin, made, cells, names)
+
+
+def _bare(args: ast.arguments) -> ast.arguments:
+    """Parameters without annotations and defaults: the function object brings its own."""
+
+    def plain(arg: ast.arg | None) -> ast.arg | None:
+        return None if arg is None else replaced(arg, annotation=None)
+
+    return ast.arguments(
+        posonlyargs=[replaced(arg, annotation=None) for arg in args.posonlyargs],
+        args=[replaced(arg, annotation=None) for arg in args.args],
+        vararg=plain(args.vararg),
+        kwonlyargs=[replaced(arg, annotation=None) for arg in args.kwonlyargs],
+        kw_defaults=[None] * len(args.kwonlyargs),
+        kwarg=plain(args.kwarg),
+        defaults=[],
+    )
+
+
+def shared_variables(code: CodeType) -> tuple[str, ...]:
+    """The variables of a function that are cells because another function may outlive a use of them.
+
+    Comprehensions do not count: before Python 3.12 they are functions, but none that lasts.
+    """
+    captured = {*code.co_freevars}
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            captured.update(_captured_by(inner))
+    return tuple(sorted(captured.intersection((*code.co_cellvars, *code.co_freevars))))
+
+
+def _captured_by(code: CodeType) -> set[str]:
+    if code.co_name not in _COMPREHENSION_NAMES:
+        return set(code.co_freevars)
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    return {name for nested in inner for name in _captured_by(nested)}.intersection(code.co_freevars)

@@ -1,0 +1,289 @@
+"""Find the source of a function, and make sure that it is the right one.
+
+Input:   a code object, and the globals of its function.
+Output:  `FunctionSource`: its node, its identity, and what its text needs around it.
+Keeps:   the promise that the text is what the code was compiled from.  Line numbers alone prove
+         nothing (a file edited after its import, a ``<string>`` that many share), so the file is
+         compiled again and the code objects are compared.
+"""
+
+import ast
+import functools
+import linecache
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any, TypeAlias
+
+from ..errors import NoSourceCodeException
+from .assemble import FUTURE_FLAGS
+from .build import at, load, parameters, replaced
+from .build import function as make_function
+from .fingerprint import fingerprint
+from .lower import FunctionNode
+from .suspension import SCOPES
+
+Namespace: TypeAlias = dict[str, Any]
+ScopeNode: TypeAlias = FunctionNode | ast.Lambda | ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp
+
+_SCOPE_NAMES: dict[str, tuple[type[ast.AST], ...]] = {
+    "<lambda>": (ast.Lambda,),
+    "<genexpr>": (ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp),
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FunctionKey:
+    """Which function: the module, the qualified name, and how many of that name precede it there."""
+
+    module: str
+    qualname: str
+    ordinal: int
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.qualname}" + (f"#{self.ordinal}" if self.ordinal else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FunctionSource:
+    """A function as it stands in its file."""
+
+    key: FunctionKey
+    node: FunctionNode
+    class_name: str | None
+    filename: str
+    imports: tuple[str, ...]
+    """The names that the module imports: CPython compiles a call of a method on one differently."""
+    text: str
+    version: str
+    """A hash of the function's structure: comments, layout and docstrings do not change it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceFile:
+    """A file, parsed and compiled once."""
+
+    filename: str
+    lines: list[str]
+    tree: ast.Module
+    imports: tuple[str, ...]
+    codes: dict[str, list[CodeType]]
+    """By qualified name, in the order of the file."""
+
+
+def find_source(code: CodeType, namespace: Namespace) -> FunctionSource:
+    """The source of the function with this code.
+
+    Raises:
+        NoSourceCodeException: there is no text, or it is another one.
+    """
+    file = _verified_file(code, namespace)
+    same = file.codes.get(code.co_qualname, [])
+    ordinal = next((i for i, other in enumerate(same) if _is_same_place(other, code)), 0)
+    node, class_name = _locate(file, code)
+    function = _as_function(node, code.co_name)
+    start, end = _lines(node)
+    module = namespace.get("__name__") or ""
+    return FunctionSource(
+        key=FunctionKey(module, code.co_qualname, ordinal),
+        node=function,
+        class_name=class_name,
+        filename=file.filename,
+        imports=file.imports,
+        text="".join(file.lines[start - 1 : end]),
+        version=fingerprint(function),
+    )
+
+
+def find_code(filename: str, namespace: Namespace, qualname: str, ordinal: int) -> CodeType | None:
+    """The code object of a function that may never have been created in this process."""
+    lines = _read(filename, namespace)
+    if not lines:
+        return None
+    codes = _parsed(filename, "".join(lines), 0).codes.get(qualname, [])
+    return codes[ordinal] if ordinal < len(codes) else None
+
+
+def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
+    filename = code.co_filename
+    where = f"{filename}:{code.co_firstlineno}: {code.co_qualname}"
+    lines = _read(filename, namespace)
+    if not lines:
+        raise NoSourceCodeException(
+            f"{where}: its source text cannot be found, and a durable function is compiled from it. "
+            "Define the function in a file or a notebook cell, or register the text you pass to exec() "
+            "with linecache under the file name you compile it with."
+        )
+    flags = code.co_flags & FUTURE_FLAGS
+    for attempt in range(2):
+        try:
+            file = _parsed(filename, "".join(lines), flags)
+        except SyntaxError:
+            file = None
+        if file is not None and _holds(file, code, namespace):
+            return file
+        if attempt == 0:
+            linecache.checkcache(filename)
+            lines = _read(filename, namespace)
+    raise NoSourceCodeException(
+        f"{where}: the text of {filename} is not what this function was compiled from; the file was "
+        "probably edited after it was imported. Start the process again to run the new text."
+    )
+
+
+def _read(filename: str, namespace: Namespace) -> list[str]:
+    linecache.lazycache(filename, namespace)
+    return linecache.getlines(filename, namespace)
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(filename: str, text: str, flags: int) -> SourceFile:
+    tree = ast.parse(text, filename)
+    try:
+        module = _compiled(tree, filename, flags)
+    except SyntaxError:  # a notebook cell may await at its top level
+        module = _compiled(tree, filename, flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    codes: dict[str, list[CodeType]] = {}
+    for code in nested_codes(module):
+        codes.setdefault(code.co_qualname, []).append(code)
+    for same in codes.values():
+        same.sort(key=_place)
+    return SourceFile(filename, text.splitlines(keepends=True), tree, _imported(tree), codes)
+
+
+def _imported(tree: ast.Module) -> tuple[str, ...]:
+    """The names bound by the import statements of the module's own scope."""
+    names: set[str] = set()
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update(alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif not isinstance(node, (*SCOPES, ast.expr)):
+            todo.extend(ast.iter_child_nodes(node))
+    return tuple(sorted(names - {"*"}))
+
+
+def _compiled(tree: ast.Module, filename: str, flags: int) -> CodeType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # shown when the module was compiled
+        return compile(tree, filename, "exec", flags=flags, dont_inherit=True)
+
+
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    """All code objects inside a code object."""
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield const
+            yield from nested_codes(const)
+
+
+def _place(code: CodeType) -> tuple[int, int, int]:
+    """Where a code object stands: its first line, and the first position inside that is known."""
+    for line, _, column, _ in code.co_positions():
+        if line is not None and column is not None and (line, column) > (code.co_firstlineno, 0):
+            return code.co_firstlineno, line, column
+    return code.co_firstlineno, 0, 0
+
+
+def _is_same_place(first: CodeType, second: CodeType) -> bool:
+    return _place(first) == _place(second)
+
+
+def _holds(file: SourceFile, code: CodeType, namespace: Namespace) -> bool:
+    """Whether `code` comes from this text."""
+    candidates = [
+        other for other in file.codes.get(code.co_qualname, []) if other.co_firstlineno == code.co_firstlineno
+    ]
+    if any(other == code for other in candidates):
+        return True
+    loader = type(namespace.get("__loader__")).__module__
+    if loader.partition(".")[0] in ("importlib", "_frozen_importlib_external", "zipimport", "builtins"):
+        return False
+    # An import hook that changes what it compiles (pytest's assertions, type checkers): the
+    # signature and the place have to do.
+    return any(
+        other.co_argcount == code.co_argcount and set(other.co_varnames) <= set(code.co_varnames)
+        for other in candidates
+    )
+
+
+def _locate(file: SourceFile, code: CodeType) -> tuple[ScopeNode, str | None]:
+    """The node of a code object, and the class whose private names it uses."""
+    found: list[tuple[ScopeNode, str | None]] = []
+    todo: list[tuple[ast.AST, str | None]] = [(file.tree, None)]
+    line = code.co_firstlineno
+    while todo:
+        node, class_name = todo.pop()
+        if isinstance(node, ast.ClassDef):
+            class_name = node.name
+        for child in ast.iter_child_nodes(node):
+            start, end = _lines(child)
+            if start <= line <= end:
+                todo.append((child, class_name))
+                if start == line and _is_named(child, code.co_name):
+                    found.append((child, class_name))  # type: ignore[arg-type]
+    if not found:
+        raise NoSourceCodeException(f"{code.co_filename}:{line}: no function {code.co_qualname} stands here")
+    return min(found, key=lambda item: _mismatch(item[0], code)) if len(found) > 1 else found[0]
+
+
+def _lines(node: ast.AST) -> tuple[int, int]:
+    """First and last line; everything, for a node that has no place of its own."""
+    first: int = getattr(node, "lineno", 0)
+    last: int = getattr(node, "end_lineno", None) or 1 << 60
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return (min(first, decorators[0].lineno) if decorators else first), last
+
+
+def _is_named(node: ast.AST, name: str) -> bool:
+    kinds = _SCOPE_NAMES.get(name)
+    if kinds is not None:
+        return isinstance(node, kinds)
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name
+
+
+def _mismatch(node: ScopeNode, code: CodeType) -> tuple[int, int]:
+    """How badly the positions inside `code` fit `node`: how many lie outside, then its size."""
+    start = (node.lineno, node.col_offset)
+    end = (node.end_lineno or node.lineno, node.end_col_offset or 0)
+    outside = sum(
+        not start <= (line, column) <= end
+        for line, _, column, _ in code.co_positions()
+        if line is not None and column is not None and (line, column) != (code.co_firstlineno, 0)
+    )
+    return outside, (end[0] - start[0]) * 10_000 + end[1] - start[1]
+
+
+def _as_function(node: ScopeNode, name: str) -> FunctionNode:
+    """Lambdas and generator expressions as the functions they are."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return node
+        case ast.Lambda(args=args, body=body):
+            result: ast.stmt = at(ast.Return(body), body)
+            return at(make_function(ast.FunctionDef, name, args, [result]), node)
+    first = node.generators[0]
+    element = at(ast.Tuple([node.key, node.value], ast.Load()), node) if isinstance(node, ast.DictComp) else node.elt
+    statement: ast.stmt = at(ast.Expr(ast.Yield(element)), element)
+    generators = [replaced(first, iter=at(load(".0"), first.iter)), *node.generators[1:]]
+    for generator in reversed(generators):
+        for test in reversed(generator.ifs):
+            statement = at(ast.If(test, [statement], []), test)
+        kind = ast.AsyncFor if generator.is_async else ast.For
+        statement = at(kind(generator.target, generator.iter, [statement], []), node)
+    is_async = any(generator.is_async for generator in node.generators) or _awaits(node)
+    made = ast.AsyncFunctionDef if is_async else ast.FunctionDef
+    return at(make_function(made, name, parameters([".0"]), [statement]), node)
+
+
+def _awaits(node: ScopeNode) -> bool:
+    todo = list(ast.iter_child_nodes(node))
+    while todo:
+        current = todo.pop()
+        if isinstance(current, ast.Await):
+            return True
+        if not isinstance(current, (*SCOPES, ast.GeneratorExp)):
+            todo.extend(ast.iter_child_nodes(current))
+    return False

@@ -1,0 +1,159 @@
+"""The call stack of an instance: one `FunctionCall` for each live frame, outermost first.
+
+These are records, not frames.  A running instance has real coroutines that await each other; the
+records are what a checkpoint takes from them, and what they are built from again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import CellType
+from typing import Any, TypeAlias
+
+from ..compiler.source import FunctionKey
+from ..state import snapshot
+
+Waiting: TypeAlias = "tuple[Any, ...]"
+"""What the innermost call waits for, as a tag and its arguments (see `leaves`)."""
+
+NOTHING: Waiting = ("start",)
+
+
+class FunctionCall:
+    """One live call of a durable function.
+
+    Args:
+        fn: the function called.
+        kwargs: its arguments by name.
+
+    Attributes:
+        key: which function it is, in every process.
+        version: the version of its code.
+        block: the number of the code block it is in; 0 before it has started.
+        locals: its live locals, or its arguments while `block` is 0.
+        cells: the variables it shares with other functions.
+        is_step: whether its end is a checkpoint, as the end of a step is.
+    """
+
+    __slots__ = ("key", "version", "block", "locals", "cells", "is_step")
+
+    def __init__(self, fn: Callable[..., Any], kwargs: Mapping[str, Any] | None = None) -> None:
+        from .functions import function_of
+
+        function = getattr(fn, "fn", fn)
+        compiled = function_of(function.__code__, function.__globals__).compiled
+        self.key: FunctionKey = compiled.key
+        self.version: str = compiled.version
+        self.block = 0
+        self.locals: dict[str, Any] = dict(kwargs or {})
+        closure = function.__closure__ or ()
+        self.cells: dict[str, CellType] = dict(zip(function.__code__.co_freevars, closure, strict=True))
+        self.is_step = False
+
+    @classmethod
+    def captured(
+        cls,
+        key: FunctionKey,
+        version: str,
+        block: int,
+        locals: dict[str, Any],
+        cells: dict[str, CellType],
+        is_step: bool,
+    ) -> FunctionCall:
+        """A record of these facts."""
+        call = cls.__new__(cls)
+        call.key, call.version, call.block = key, version, block
+        call.locals, call.cells, call.is_step = locals, cells, is_step
+        return call
+
+    def visible_locals(self) -> dict[str, Any]:
+        """The locals that the user's text names."""
+        shared = {name: cell.cell_contents for name, cell in self.cells.items() if _is_full(cell)}
+        every = {**self.locals, **shared}
+        return {name: value for name, value in every.items() if not name.startswith((".", "__"))}
+
+    def to_state(self) -> tuple[Any, ...]:
+        """The record as a tuple of plain values."""
+        key = self.key
+        return key.module, key.qualname, key.ordinal, self.version, self.block, self.locals, self.cells, self.is_step
+
+    @classmethod
+    def from_state(cls, state: tuple[Any, ...]) -> FunctionCall:
+        """The record in such a tuple."""
+        module, qualname, ordinal, *rest = state
+        return cls.captured(FunctionKey(module, qualname, ordinal), *rest)
+
+    def __repr__(self) -> str:
+        return f"<FunctionCall {self.key} block {self.block}>"
+
+
+def _is_full(cell: CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
+
+
+class CallStack:
+    """The calls of one line of execution, what the innermost waits for, and the exceptions that are
+    being handled, outermost first.
+
+    >>> stack = CallStack()
+    >>> stack.is_empty(), stack.peek()
+    (True, None)
+    """
+
+    __slots__ = ("stack", "waiting", "flights", "last_result")
+
+    def __init__(
+        self,
+        calls: Iterable[FunctionCall] = (),
+        waiting: Waiting = NOTHING,
+        flights: Iterable[BaseException] = (),
+    ) -> None:
+        self.stack: list[FunctionCall] = list(calls)
+        self.waiting = waiting
+        self.flights = list(flights)
+        self.last_result: Any = None
+
+    def is_empty(self) -> bool:
+        """Whether nothing is being called."""
+        return not self.stack
+
+    def peek(self) -> FunctionCall | None:
+        """The innermost call."""
+        return self.stack[-1] if self.stack else None
+
+    def push(self, call: FunctionCall) -> None:
+        """Put a call on top."""
+        self.stack.append(call)
+
+    def pop(self) -> FunctionCall:
+        """Take the innermost call off."""
+        return self.stack.pop()
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    def __iter__(self) -> Iterator[FunctionCall]:
+        return iter(self.stack)
+
+    def to_bytes(self) -> bytes:
+        """The whole stack as one object graph."""
+        return snapshot.dumps((self.waiting, [call.to_state() for call in self.stack], self.flights))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> CallStack:
+        """The stack in a snapshot."""
+        waiting, calls, flights = snapshot.loads(data)
+        return cls([FunctionCall.from_state(state) for state in calls], waiting, flights)
+
+    def to_state(self) -> dict[str, Any]:
+        """The stack as a dictionary of plain values."""
+        return {"call_stack": self.to_bytes()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> CallStack:
+        """The stack in such a dictionary."""
+        return cls.from_bytes(state["call_stack"])

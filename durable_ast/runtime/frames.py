@@ -1,0 +1,102 @@
+"""Frames into records, and records into frames.
+
+Capture reads the frames from outside, while the innermost one waits; nothing is paid for it on the
+way.  Restore builds the coroutines from the inside out: each twin gets the next inner one as what
+its saved point awaits.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from types import CodeType, CoroutineType, FrameType, FunctionType
+from typing import Any
+
+from ..compiler.names import BLOCK, CELLS
+from .call_stack import FunctionCall
+from .functions import Frame, Function, function_of_frame, resolve
+
+_CLEARS_LOCALS = sys.version_info < (3, 13)
+
+
+def capture(frame: FrameType | None, driver: CodeType, step: CodeType) -> list[FunctionCall]:
+    """The calls whose frames lie between `frame` and the driver, outermost first.
+
+    Args:
+        frame: the innermost frame.
+        driver: the code of the function that drives the outermost one.
+        step: the code of the wrapper around a frame that ends in a checkpoint.
+    """
+    calls: list[FunctionCall] = []
+    while frame is not None and frame.f_code is not driver:
+        function = function_of_frame(frame.f_code)
+        if function is not None:
+            calls.append(_captured(function, frame))
+        elif frame.f_code is step and calls:
+            calls[-1].is_step = True
+        frame = frame.f_back
+    calls.reverse()
+    return calls
+
+
+def _captured(function: Function, frame: FrameType) -> FunctionCall:
+    compiled = function.compiled
+    values = frame.f_locals
+    block = values[BLOCK]
+    locals = {name: values[name] for name in compiled.live[block] if name in values}
+    cells = dict(zip(compiled.cells, values[CELLS], strict=True)) if compiled.cells else {}
+    if _CLEARS_LOCALS:
+        values.clear()  # the dictionary stays with the frame and would keep the objects alive
+    return FunctionCall.captured(compiled.key, compiled.version, block, locals, cells, False)
+
+
+def captured_start(function: Function, coroutine: CoroutineType[Any, Any, Any], closure: FunctionType) -> FunctionCall:
+    """The record of a call that has not started: its arguments."""
+    frame = coroutine.cr_frame
+    assert frame is not None
+    code = coroutine.cr_code
+    cells = dict(zip(closure.__code__.co_freevars, closure.__closure__ or (), strict=True))
+    locals = {name: value for name, value in frame.f_locals.items() if name not in code.co_freevars}
+    return FunctionCall.captured(function.key, function.compiled.version, 0, locals, cells, False)
+
+
+def arguments(code: CodeType, locals: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """How to call a function so that its parameters have these values."""
+    count, keyword_only = code.co_argcount, code.co_kwonlyargcount
+    names = code.co_varnames
+    positional = [locals[name] for name in names[:count]]
+    keywords = {name: locals[name] for name in names[count : count + keyword_only]}
+    index = count + keyword_only
+    if code.co_flags & 0x04:
+        positional.extend(locals[names[index]])
+        index += 1
+    if code.co_flags & 0x08:
+        keywords.update(locals[names[index]])
+    return positional, keywords
+
+
+def restore(calls: list[FunctionCall], leaf: Any, as_step: Callable[[Awaitable[Any]], Any]) -> Frame:
+    """The outermost of the frames that go on where these calls stood.
+
+    Args:
+        calls: outermost first.
+        leaf: what the innermost call awaits.
+        as_step: wraps a frame whose end is a checkpoint.
+    """
+    child = leaf
+    for call in reversed(calls):
+        child = _frame(call, child)
+        if call.is_step:
+            child = as_step(child)
+    frame: Frame = child
+    return frame
+
+
+def _frame(call: FunctionCall, child: Any) -> Frame:
+    function = resolve(call.key, call.version)
+    if call.block:
+        return function.twin(call.block, call.locals, call.cells, child)
+    code = function.compiled.code
+    positional, keywords = arguments(code, call.locals)
+    frame: Frame = function.with_cells(call.cells)(*positional, **keywords)
+    return frame

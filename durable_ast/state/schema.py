@@ -1,0 +1,120 @@
+"""The record of one instance: what a store keeps.
+
+`Record` is the current form.  `to_state` and `from_state` turn it into a plain dictionary and back,
+with the format version in it, so that any store that can keep a dictionary can keep an instance.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
+
+from ..errors import CorruptStateError, NewerFormatError
+
+FORMAT = 1
+"""The version of the record; a higher one was written by a later version of the library."""
+
+State: TypeAlias = dict[str, Any]
+
+
+class Status(str, enum.Enum):
+    """Where an instance stands."""
+
+    ENQUEUED = "ENQUEUED"
+    RUNNING = "RUNNING"
+    SLEEPING = "SLEEPING"
+    WAITING = "WAITING"
+    PAUSED = "PAUSED"
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+    CANCELLED = "CANCELLED"
+    PARKED = "PARKED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether calling the instance again runs nothing."""
+        return self in (Status.SUCCESS, Status.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event in the mailbox of an instance.
+
+    `number` orders the mailbox; `payload` is a snapshot.
+    """
+
+    number: int
+    name: str
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Record:
+    """One instance.
+
+    Attributes:
+        instance_id: its id.
+        program: the key of its root function.
+        status: where it stands.
+        epoch: how often it has changed hands; a write with an older one is refused.
+        sequence: how many checkpoints it has written.
+        arguments: a digest of the arguments it was started with, if they have one.
+        call_stack: the last checkpoint.
+        retry: for each exception in flight, the checkpoint before it was raised.
+        awaited: the names of the events it waits for.
+        wake_at: when it wants to be woken, in seconds since 1970, if it does.
+        outcome: its result or error, once it has one.
+        error: the text of the error, for people.
+        sources: the text of the code it runs, by version.
+    """
+
+    instance_id: str
+    program: str
+    status: Status = Status.RUNNING
+    epoch: int = 0
+    sequence: int = 0
+    arguments: str | None = None
+    call_stack: bytes | None = None
+    retry: tuple[bytes, ...] = ()
+    awaited: tuple[str, ...] = ()
+    wake_at: float | None = None
+    outcome: bytes | None = None
+    error: str | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def to_state(self) -> State:
+        """The record as a dictionary of plain values."""
+        state: State = {"format": FORMAT}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            state[item.name] = value.value if isinstance(value, Status) else value
+        return state
+
+    @classmethod
+    def from_state(cls, state: Any) -> Record:
+        """The record in a dictionary that `to_state` made.
+
+        Raises:
+            CorruptStateError: it is something else.
+            NewerFormatError: a later version of the library made it.
+        """
+        if not isinstance(state, dict) or "format" not in state:
+            raise CorruptStateError(f"this is no record of an instance: {_excerpt(state)}")
+        if state["format"] > FORMAT:
+            raise NewerFormatError(
+                f"instance {state.get('instance_id')!r} was written in format {state['format']}, and this version of "
+                f"durable-ast reads up to format {FORMAT}; upgrade durable-ast"
+            )
+        known = {item.name for item in fields(cls)}
+        try:
+            values = {name: value for name, value in state.items() if name in known}
+            values["status"] = Status(values["status"])
+            return cls(**values)
+        except (TypeError, KeyError, ValueError) as error:
+            raise CorruptStateError(f"a damaged record of an instance: {error}; {_excerpt(state)}") from error
+
+
+def _excerpt(state: Any) -> str:
+    text = repr(state)
+    return text if len(text) <= 200 else text[:200] + "..."

@@ -1,0 +1,224 @@
+"""One object graph as bytes, and back.
+
+Whatever an instance holds is pickled by one pickler, so what was one object is one object again.
+The C pickler does the work; it asks `reducer_override` only about objects that are no plain data.
+
+This module knows how to save Python objects in general: cells, modules, bound methods, local
+classes, singletons.  What only the runtime understands (functions and frames by their source,
+branches, resources) it registers with `register`.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import importlib
+import io
+import pickle
+import sys
+from collections.abc import Callable
+from types import CellType, CodeType, MappingProxyType, MethodType, ModuleType
+from typing import Any, TypeAlias
+
+Reduced: TypeAlias = "tuple[Any, ...] | str"
+Reducer: TypeAlias = Callable[[Any], Reduced]
+
+PROTOCOL = 5
+
+
+def dumps(graph: Any, persistent_id: Callable[[Any], Any] | None = None) -> bytes:
+    """Pickle an object graph.
+
+    Args:
+        graph: what to save.
+        persistent_id: as in `pickle.Pickler`: names objects that are not part of the graph.
+
+    Raises:
+        Exception: whatever an object in the graph raises that cannot be saved.
+
+    >>> shared = [1]
+    >>> one, two = loads(dumps((shared, shared)))
+    >>> one is two
+    True
+    """
+    file = io.BytesIO()
+    if persistent_id is None:
+        _Pickler(file, PROTOCOL).dump(graph)
+    else:
+        _PersistentPickler(file, persistent_id).dump(graph)
+    return file.getvalue()
+
+
+def loads(data: bytes, persistent_load: Callable[[Any], Any] | None = None) -> Any:
+    """Rebuild what `dumps` has saved.
+
+    Never call this on bytes that others may have written: see the page on security.
+    """
+    if persistent_load is None:
+        return pickle.loads(data)
+    return _PersistentUnpickler(io.BytesIO(data), persistent_load).load()
+
+
+def register(kind: type, reducer: Reducer, *, subclasses: bool = False) -> None:
+    """Save objects of a type in a way of their own.
+
+    Args:
+        kind: the type.
+        reducer: gives what `object.__reduce_ex__` may give, or NotImplemented to leave it to pickle.
+        subclasses: whether it holds for the subclasses as well.
+    """
+    if subclasses:
+        _families.insert(0, (kind, reducer))
+    else:
+        _exact[kind] = reducer
+    _known.clear()
+
+
+def reduce(obj: Any) -> Reduced:
+    """How an object is taken apart to be saved."""
+    reducer = _known[type(obj)] if type(obj) in _known else _find(type(obj))
+    reduced = NotImplemented if reducer is None else reducer(obj)
+    if reduced is not NotImplemented:
+        return reduced
+    registered = copyreg.dispatch_table.get(type(obj))
+    result: Reduced = registered(obj) if registered is not None else obj.__reduce_ex__(PROTOCOL)
+    return result
+
+
+_exact: dict[type, Reducer] = {}
+_families: list[tuple[type, Reducer]] = []
+_known: dict[type, Reducer | None] = {}
+"""The reducer of each type that was met; None leaves it to pickle."""
+
+
+def _find(kind: type) -> Reducer | None:
+    reducer = _exact.get(kind)
+    if reducer is None:
+        reducer = next((found for family, found in _families if issubclass(kind, family)), None)
+    _known[kind] = reducer
+    return reducer
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        kind = type(obj)
+        try:
+            reducer = _known[kind]
+        except KeyError:
+            reducer = _find(kind)
+        return NotImplemented if reducer is None else reducer(obj)
+
+
+class _PersistentPickler(_Pickler):
+    def __init__(self, file: io.BytesIO, persistent_id: Callable[[Any], Any]) -> None:
+        super().__init__(file, PROTOCOL)
+        self._name = persistent_id
+
+    def persistent_id(self, obj: Any) -> Any:
+        return self._name(obj)
+
+
+class _PersistentUnpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, persistent_load: Callable[[Any], Any]) -> None:
+        super().__init__(file)
+        self._load = persistent_load
+
+    def persistent_load(self, pid: Any) -> Any:
+        return self._load(pid)
+
+
+# cells
+
+
+def _empty_cell() -> CellType:
+    return CellType()
+
+
+def _fill_cell(cell: CellType, contents: tuple[Any]) -> None:
+    cell.cell_contents = contents[0]
+
+
+def _reduce_cell(cell: CellType) -> Reduced:
+    try:
+        contents = (cell.cell_contents,)
+    except ValueError:
+        return _empty_cell, ()
+    return _empty_cell, (), contents, None, None, _fill_cell
+
+
+# modules, methods, code
+
+
+def _reduce_module(module: ModuleType) -> Reduced:
+    if sys.modules.get(module.__name__) is not module:
+        raise TypeError(f"cannot save module {module.__name__!r}: it was not imported under that name")
+    return importlib.import_module, (module.__name__,)
+
+
+def _reduce_method(method: MethodType) -> Reduced:
+    """A method is found by its name, unless the name leads to another one (``super().name``)."""
+    function, owner = method.__func__, method.__self__
+    name = getattr(function, "__name__", None)
+    found = getattr(owner, name, None) if isinstance(name, str) else None
+    if getattr(found, "__func__", None) is function:
+        return getattr, (owner, name)
+    return MethodType, (function, owner)
+
+
+def _reduce_code(code: CodeType) -> Reduced:
+    raise TypeError(f"cannot save the code object {code.co_qualname}: bytecode is bound to one Python version")
+
+
+# singletons
+
+
+def _global_object(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def _reduce_object(obj: Any) -> Reduced:
+    """A bare ``object()`` is there for its identity; it is worth most as a module's attribute."""
+    for module_name, module in list(sys.modules.items()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is obj:
+                return _global_object, (module_name, name)
+    return object, ()
+
+
+# classes
+
+
+def _reduce_by_cloudpickle(obj: Any) -> Reduced:
+    reduced: Reduced = _cloudpickler().dispatch_table[type(obj)](obj)
+    return reduced
+
+
+def _cloudpickler() -> Any:
+    import cloudpickle  # only wanted for the parts of local classes
+
+    return cloudpickle.Pickler(io.BytesIO(), PROTOCOL)
+
+
+def _is_importable(cls: type) -> bool:
+    found: Any = sys.modules.get(cls.__module__)
+    for part in cls.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is cls
+
+
+def _reduce_class(cls: type) -> Reduced:
+    """A class is found by its name; one that cannot be (it was defined inside a function) is saved
+    by value."""
+    if _is_importable(cls):
+        return NotImplemented
+    reduced: Reduced = _cloudpickler().reducer_override(cls)
+    return reduced
+
+
+register(CellType, _reduce_cell)
+register(ModuleType, _reduce_module)
+register(MethodType, _reduce_method)
+register(CodeType, _reduce_code)
+register(object, _reduce_object)
+register(type, _reduce_class, subclasses=True)
+for _kind in (classmethod, staticmethod, property, MappingProxyType, *map(type, ({}.keys(), {}.values(), {}.items()))):
+    register(_kind, _reduce_by_cloudpickle)
