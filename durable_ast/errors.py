@@ -50,8 +50,7 @@ class PauseForEventException(DurableError):
         if self.instance_id is None:
             return f"waiting for event {self.event!r}"
         return (
-            f"instance {self.instance_id!r} is waiting for event {self.event!r}; "
-            "publish it and call the program again"
+            f"instance {self.instance_id!r} is waiting for event {self.event!r}; publish it and call the program again"
         )
 
 

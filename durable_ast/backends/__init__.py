@@ -1,0 +1,1 @@
+"""Between the runtime and the stores: what keeps instances and delivers events."""

@@ -7,6 +7,7 @@ Keeps:   its free variables (they become free variables of the code, whatever sc
 """
 
 import __future__
+
 import ast
 import functools
 import operator

@@ -13,14 +13,31 @@ from .build import replaced
 from .liveness import liveness
 from .lower import lower
 from .lowered import Lowered
-from .names import BLOCK, CELLS, CHILD, INTRINSICS, REENTRY, SCRATCH
+from .managers import Managers, managers
+from .names import BLOCK, CELLS, CHILD, INTRINSICS, LATE, REENTRY, SCRATCH
 from .number import number
 from .reenter import reenter
 from .running import running
 from .source import FunctionKey, FunctionSource, Namespace, find_source
 
-_BOOKKEEPING = frozenset({BLOCK, CELLS, REENTRY, CHILD, SCRATCH})
+_BOOKKEEPING = frozenset({BLOCK, CELLS, REENTRY, CHILD, LATE, SCRATCH})
+CLASS_CELL = "__class__"
 _COMPREHENSION_NAMES = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The variables of a function at one point.
+
+    Attributes:
+        locals: those that are saved.
+        cells: the shared ones that the function itself may read.
+        spare_cells: the other shared ones: saved only if another function that is saved has them.
+    """
+
+    locals: tuple[str, ...]
+    cells: tuple[str, ...]
+    spare_cells: tuple[str, ...]
 
 
 @dataclass(eq=False, slots=True)
@@ -36,7 +53,8 @@ class Compiled:
     """The variables it shares with other functions, in the order of its `.cells`."""
     locals: tuple[str, ...]
     """Its other locals: the parameters of the twin."""
-    _live: dict[int, tuple[str, ...]] | None = field(default=None)
+    _live: dict[int, Live] | None = field(default=None)
+    _managers: Managers | None = field(default=None)
     _twin: CodeType | None = field(default=None)
 
     @property
@@ -48,20 +66,34 @@ class Compiled:
         return self.source.version
 
     @property
-    def live(self) -> dict[int, tuple[str, ...]]:
-        """The locals that have to be saved, by point."""
+    def live(self) -> dict[int, Live]:
+        """What has to be saved, by point."""
         if self._live is None:
-            self._live = liveness(self.lowered, self.locals)
+            found = liveness(self.lowered, (*self.locals, *self.cells))
+            self._live = {number: self._split(names) for number, names in found.items()}
         return self._live
+
+    def _split(self, names: tuple[str, ...]) -> Live:
+        live = {*names, CLASS_CELL}
+        return Live(
+            tuple(name for name in names if name not in self.cells),
+            tuple(name for name in self.cells if name in live),
+            tuple(name for name in self.cells if name not in live),
+        )
+
+    @property
+    def managers(self) -> Managers:
+        """The context managers that are entered at each point."""
+        if self._managers is None:
+            self._managers = managers(self.lowered)
+        return self._managers
 
     @property
     def twin(self) -> CodeType:
         """The re-entry twin; compiled when it is first wanted."""
         if self._twin is None:
             parameters = [ast.arg(name) for name in (*self.locals, REENTRY, CHILD)]
-            args = ast.arguments(
-                posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=[]
-            )
+            args = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=[])
             body = reenter(self.lowered, self.locals, self.cells)
             self._twin = assemble(self.lowered, self.origin, args, body, [*self.cells, *INTRINSICS])
         return self._twin

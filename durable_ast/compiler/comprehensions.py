@@ -134,4 +134,3 @@ class _Rename(ast.NodeTransformer):
         return replaced(changed, generators=[head, *changed.generators[1:]])
 
     visit_ListComp = visit_SetComp = visit_DictComp = _comprehension
-

@@ -168,17 +168,13 @@ def _star_clause(clause: ast.ExceptHandler, state: str, fresh: Fresh) -> list[as
     assert clause.type is not None
     matched = ast.Attribute(load(state), "matched", ast.Load())
     inner, caught = fresh("h"), fresh("h")
-    collect = ast.ExceptHandler(
-        load(ANY_EXCEPTION), caught, [ast.Expr(_method(state, "collect", load(caught)))]
-    )
+    collect = ast.ExceptHandler(load(ANY_EXCEPTION), caught, [ast.Expr(_method(state, "collect", load(caught)))])
     run = _raised_again(matched, _named(clause, inner), fresh, inner)
     guarded = ast.Try([run], [collect], [], [])
     return [at(ast.If(_method(state, "split", clause.type), [guarded], []), clause)]
 
 
-def _raised_again(
-    exception: ast.expr, body: list[ast.stmt], fresh: Fresh, name: str | None = None
-) -> ast.stmt:
+def _raised_again(exception: ast.expr, body: list[ast.stmt], fresh: Fresh, name: str | None = None) -> ast.stmt:
     """Run `body` as the handler of `exception`, which keeps its traceback and context."""
     name = name or fresh("h")
     repair = ast.Expr(call(".reentered", load(name)))

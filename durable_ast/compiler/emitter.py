@@ -157,5 +157,3 @@ class Emitter:
 def is_kept(node: ast.expr) -> bool:
     """Whether evaluating `node` later gives the same: a constant, or a temporary of ours."""
     return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.startswith(".t"))
-
-

@@ -39,9 +39,7 @@ class Expressions(Emitter, ABC):
     def in_order(self, parts: Sequence[Part]) -> list[Part]:
         """The values of operands that are evaluated one after the other."""
         last = max((i for i, part in enumerate(parts) if part in self.suspensions), default=-1)
-        return [
-            self._kept(self._part(part)) if i < last else self._part(part) for i, part in enumerate(parts)
-        ]
+        return [self._kept(self._part(part)) if i < last else self._part(part) for i, part in enumerate(parts)]
 
     def _part(self, part: Part) -> Part:
         if isinstance(part, ast.keyword):
@@ -81,9 +79,7 @@ class Expressions(Emitter, ABC):
         spec: ast.expr | None = node.format_spec  # type: ignore[attr-defined]
         changes: dict[str, object] = {"value": self.kept(value)}
         if spec is not None:
-            changes["format_spec"] = at(
-                ast.JoinedStr([ast.FormattedValue(self.kept(spec), -1, None)]), node
-            )
+            changes["format_spec"] = at(ast.JoinedStr([ast.FormattedValue(self.kept(spec), -1, None)]), node)
         return replaced(node, **changes)
 
     def _in_order(self, node: ast.expr) -> ast.expr:
@@ -99,9 +95,7 @@ class Expressions(Emitter, ABC):
         for name in node._fields:
             value = getattr(node, name, None)
             if isinstance(value, list):
-                changes[name] = [
-                    next(values) if isinstance(item, (ast.expr, ast.keyword)) else item for item in value
-                ]
+                changes[name] = [next(values) if isinstance(item, (ast.expr, ast.keyword)) else item for item in value]
             elif isinstance(value, (ast.expr, ast.keyword)):
                 changes[name] = next(values)
         return replaced(node, **changes)
@@ -246,5 +240,3 @@ class Expressions(Emitter, ABC):
 def _expression(part: Part) -> ast.expr:
     assert isinstance(part, ast.expr)
     return part
-
-

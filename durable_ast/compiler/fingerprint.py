@@ -64,7 +64,7 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
     for value in values:
         last = result[-1] if result else None
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
-            result[-1] = ast.Constant(f"{last.value}{value.value}")
+            result[-1] = ast.Constant(f"{last.value!s}{value.value!s}")
         else:
             result.append(value)
     return result

@@ -1,10 +1,11 @@
 """Which locals are live at each suspension point.
 
-Input:   `Lowered`, numbered, and the names of its plain locals.
+Input:   `Lowered`, numbered, and the names of its locals.
 Output:  for each point the locals that some later path may read, in a fixed order.
 Keeps:   exception edges: a name read only in a handler or ``finally`` is live wherever control may
-         leave for it.  Cells are not looked at; they are always kept, because a closure may read
-         them.  A function that looks at its own locals keeps them all.
+         leave for it.  What a nested function reads is read where that function is made; whether a
+         function made before still reads it is not asked here.  A function that looks at its own
+         locals keeps them all.
 
 A backward analysis over the structure of the function, loops repeated until nothing changes.  It
 follows from the text alone, so that every Python keeps the same names.  Sets are bit masks.
@@ -35,7 +36,7 @@ Mask = int
 
 
 def liveness(lowered: Lowered, names: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """The live locals by point number; `names` are the plain locals of the compiled function."""
+    """The live ones of `names`, by point number."""
     if lowered.introspective:
         return {point.number: tuple(names) for point in lowered.points}
     analysis = _Liveness(lowered, names)

@@ -26,6 +26,9 @@ CHILD = ".c"
 SCRATCH = ".x"
 """A name bound and used within one synthetic statement."""
 
+LATE = ".late"
+"""Re-entry twin only: the locals that had to wait until a manager was entered again."""
+
 UNBOUND = ".unbound"
 """Re-entry twin only: the mark for a local that was not bound at the checkpoint."""
 
@@ -47,6 +50,7 @@ INTRINSICS = (
     ".StopAsyncIteration",
     ".AssertionError",
     UNBOUND,
+    ".child",  # twin: what the saved point awaits, once everything around it is entered
     ".lost",  # twin: stands for a manager that has to be entered again
     ".enter",  # twin: enter a manager again
     ".reenter",  # twin: raise a saved exception to get back into its handler

@@ -14,7 +14,7 @@ which control was leaving.
 import ast
 from collections.abc import Sequence
 
-from .build import Node, assign, at, call, clear, constant, copied, equals, load, negated, replaced, store
+from .build import Node, assign, at, attribute, call, clear, constant, copied, equals, load, negated, replaced, store
 from .desugar import ANY_EXCEPTION
 from .lowered import (
     AsyncWith,
@@ -36,7 +36,8 @@ from .lowered import (
     While,
     With,
 )
-from .names import CHILD, REENTRY, RETURN_VALUE, SCRATCH, UNBOUND
+from .managers import is_reenterable
+from .names import CHILD, LATE, REENTRY, RETURN_VALUE, SCRATCH, UNBOUND
 from .running import Running, cells_prologue, finish, mark, record
 from .suspension import SCOPES
 
@@ -46,10 +47,9 @@ LOST_MANAGER = ".lost"
 
 def reenter(lowered: Lowered, locals: Sequence[str], cells: Sequence[str]) -> list[ast.stmt]:
     """The body of the twin; its parameters are `locals`, then `.r` and `.c`."""
-    twin = _Reenter(lowered)
-    body = twin.block(lowered.body)
-    prologue: list[ast.stmt] = []
     shared = [name for name in cells if name != "__class__"]
+    body = _Reenter(lowered, [*locals, *shared]).block(lowered.body)
+    prologue: list[ast.stmt] = []
     if shared:
         prologue.append(ast.Nonlocal(shared))
     for name in locals:
@@ -77,8 +77,9 @@ def _choose(into_first: Span | None, into_second: Span | None, test: ast.expr) -
 class _Reenter(Running):
     """Adds the way to the target; a construct without a point inside is left alone."""
 
-    def __init__(self, lowered: Lowered) -> None:
+    def __init__(self, lowered: Lowered, names: Sequence[str]) -> None:
         self._flavour = lowered.flavour
+        self._names = names
         self._scope = _Scope()
 
     def block(self, block: Block) -> list[ast.stmt]:
@@ -116,7 +117,8 @@ class _Reenter(Running):
         if point.kind is PointKind.AWAIT:
             value = at(call(".await", value), value)
         first = at(assign(CHILD, value), value)
-        here = at(ast.If(load(REENTRY), [assign(REENTRY, constant(0))], [first]), value)
+        again: list[ast.stmt] = [assign(REENTRY, constant(0)), assign(CHILD, call(".child", load(CHILD)))]
+        here = at(ast.If(load(REENTRY), again, [first]), value)
         done = finish(point, self._suspend(point))
         after = [] if point.returned else [at(clear(CHILD), point.origin)]
         return [here, mark(point), done, *after]
@@ -185,8 +187,9 @@ class _Reenter(Running):
         return [*self._enter_again(node, enter, node.body.span), *self.block(body)]
 
     def _enter_again(self, node: With | AsyncWith, enter: ast.expr, span: Span | None) -> list[ast.stmt]:
-        """Enter a manager that could not be saved.  Should that fail, it fails as an ordinary
-        exception at this place: there is no point to go to any more."""
+        """Enter a manager that could not be saved, then fetch the locals that had to wait for it.
+        Should that fail, it fails as an ordinary exception at this place: there is no point to go
+        to any more."""
         if span is None or not is_reenterable(node):
             return []
         assert node.manager is not None
@@ -195,6 +198,13 @@ class _Reenter(Running):
             entering.append(assign(node.entered, load(SCRATCH)))
         if node.target is not None:
             entering.append(assign(node.target, load(SCRATCH)))
+        late = call(attribute(load(CHILD), "entered"), constant(node.manager), load(node.manager), load(SCRATCH))
+        entering.append(assign(LATE, late))
+        for name in self._names:
+            given = ast.Compare(constant(name), [ast.In()], [load(LATE)])
+            value = ast.Subscript(load(LATE), constant(name), ast.Load())
+            entering.append(ast.If(given, [assign(name, value)], []))
+        entering.append(clear(LATE))
         give_up: list[ast.stmt] = [assign(REENTRY, constant(0)), ast.Raise(None, None)]
         attempt = ast.Try(entering, [ast.ExceptHandler(load(ANY_EXCEPTION), None, give_up)], [], [])
         lost = ast.Compare(load(node.manager), [ast.Is()], [load(LOST_MANAGER)])
@@ -250,9 +260,7 @@ class _Reenter(Running):
         """Leave the body in the way that was recorded."""
         ways: dict[Leaving, ast.stmt] = {
             Leaving.RAISE: ast.Raise(call(".reenter", load(completion.error)), None),
-            Leaving.RETURN: ast.Return(
-                None if self._flavour is Flavour.ASYNC_GENERATOR else load(RETURN_VALUE)
-            ),
+            Leaving.RETURN: ast.Return(None if self._flavour is Flavour.ASYNC_GENERATOR else load(RETURN_VALUE)),
             Leaving.BREAK: ast.Break(),
             Leaving.CONTINUE: ast.Continue(),
         }
@@ -261,14 +269,6 @@ class _Reenter(Running):
             for how, way in ways.items()
             if how is Leaving.RAISE or how in completion.exits
         ]
-
-
-def is_reenterable(node: With | AsyncWith) -> bool:
-    """Whether the context expression can be evaluated a second time: it reads no temporary that is
-    gone by then."""
-    return node.manager is not None and not any(
-        isinstance(inner, ast.Name) and inner.id.startswith(".t") for inner in ast.walk(node.context)
-    )
 
 
 class _Scope(ast.NodeTransformer):

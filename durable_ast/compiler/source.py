@@ -168,7 +168,8 @@ def _imported(tree: ast.Module) -> tuple[str, ...]:
 def _compiled(tree: ast.Module, filename: str, flags: int) -> CodeType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # shown when the module was compiled
-        return compile(tree, filename, "exec", flags=flags, dont_inherit=True)
+        code: CodeType = compile(tree, filename, "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:

@@ -1,0 +1,11 @@
+"""Runs instances: compiled functions in, checkpoints out."""
+
+
+def link() -> None:
+    """Bind compiled code to the functions it calls, and teach snapshots what the runtime knows."""
+    from ..state import exceptions
+    from . import linking, reducers
+
+    exceptions.register_all()
+    linking.bind()
+    reducers.register_all()

@@ -18,7 +18,7 @@ from ..errors import DurableError
 from . import events
 from .branch import Branch, current
 from .call_stack import Waiting
-from .frames import arguments
+from .frames import arguments, arguments_of
 from .functions import Function, function_of, function_of_frame
 
 log = logging.getLogger("durable_ast")
@@ -43,7 +43,12 @@ def decide(awaitable: Any) -> Any:
         if plan is None:
             plan = _plan(branch, awaitable)
         return plan(branch, awaitable)
-    return branch.step(awaitable)
+    return _step(branch, awaitable)
+
+
+def _step(branch: Branch, awaitable: Any) -> Any:
+    """Await a step, with a checkpoint after it if the program wants one there."""
+    return branch.step(awaitable) if branch.saves_steps else awaitable
 
 
 class Plans(dict[int, Plan]):
@@ -65,7 +70,7 @@ class Plans(dict[int, Plan]):
 
 def _plan(branch: Branch, coroutine: Coroutine) -> Plan:
     if coroutine.cr_suspended or coroutine.cr_frame is None:
-        return Branch.step  # started by hand: what is left of it is one step
+        return _step  # started by hand: what is left of it is one step
     code = coroutine.cr_code
     plan = _frame_plan(branch, coroutine)
     plans: Plans = branch.plans  # type: ignore[assignment]
@@ -78,19 +83,20 @@ def _frame_plan(branch: Branch, coroutine: Coroutine) -> Plan:
     known = function_of_frame(code)
     if known is not None:
         return _as_it_is
+    assert coroutine.cr_frame is not None
     namespace = coroutine.cr_frame.f_globals
     plans: Plans = branch.plans  # type: ignore[assignment]
     package = str(namespace.get("__name__", "")).partition(".")[0]
     if package not in plans.packages:
-        return Branch.step
+        return _step
     try:
         function = function_of(code, namespace)
     except DurableError as error:
         log.warning("%s runs as one step: %s", code.co_qualname, error)
-        return Branch.step
+        return _step
     points = function.compiled.lowered.points
     if not points:
-        return Branch.step
+        return _step
     return _Adopt(function, is_step=all(point.kind is PointKind.PAUSE for point in points))
 
 
@@ -107,16 +113,16 @@ class _Adopt:
 
     def __call__(self, branch: Branch, coroutine: Coroutine) -> Any:
         if coroutine.cr_suspended or coroutine.cr_frame is None:
-            return branch.step(coroutine)
+            return _step(branch, coroutine)
         frame = adopt(self._function, coroutine)
-        return branch.leaf(frame) if self._is_step else frame
+        return branch.leaf(frame) if self._is_step and branch.saves_steps else frame
 
 
 def adopt(function: Function, coroutine: Coroutine) -> Coroutine:
     """The compiled form of a coroutine, with its arguments; the coroutine itself is closed."""
     closure = closure_of(coroutine) if coroutine.cr_code.co_freevars else None
     running = function.running(closure)
-    positional, keywords = arguments(running.__code__, coroutine.cr_frame.f_locals)
+    positional, keywords = arguments(running.__code__, arguments_of(coroutine))
     frame: Coroutine = running(*positional, **keywords)
     frame.__name__, frame.__qualname__ = coroutine.__name__, coroutine.__qualname__
     coroutine.close()

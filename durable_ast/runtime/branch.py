@@ -17,10 +17,10 @@ from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import DurableError, NotPersistableError
-from . import frames
+from . import frames, staged
 from .call_stack import CallStack, Waiting
 from .discard import discard
-from .functions import Frame
+from .functions import Frame, resolve
 from .unsaved import explain_unsaved
 
 if TYPE_CHECKING:
@@ -91,18 +91,21 @@ class Branch:
     Attributes:
         instance: what it belongs to.
         in_step: whether a step is running: what is awaited inside of it is none of ours.
+        saves_steps: whether the end of a step is a checkpoint.
         plans: what to do with a coroutine, by the id of its code object (see `awaiting`).
         flights: the exceptions that user code was handling at the last checkpoint.
     """
 
-    __slots__ = ("instance", "in_step", "plans", "flights", "_outer_error")
+    __slots__ = ("_outer_error", "_savable", "flights", "in_step", "instance", "plans", "saves_steps")
 
     def __init__(self, instance: Instance, plans: dict[int, Any]) -> None:
         self.instance = instance
         self.in_step = False
+        self.saves_steps = instance.saves_steps
         self.plans = plans
         self.flights: list[BaseException] = []
         self._outer_error = sys.exception()
+        self._savable = staged.Savable()
 
     async def step(self, awaitable: Awaitable[Any]) -> Any:
         """Await a step; its end is a checkpoint, whether it gives a value or an error."""
@@ -132,7 +135,8 @@ class Branch:
         if isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             return  # the process is ending, the instance is not
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # not our frame
-        await self.checkpoint(("error", error), frame, raised=error)
+        if self.saves_steps:
+            await self.checkpoint(("error", error), frame, raised=error)
 
     async def checkpoint(
         self,
@@ -157,7 +161,8 @@ class Branch:
         flights = self._in_flight(raised)
         stack = CallStack(frames.capture(frame, _DRIVER, _LEAF), waiting, flights)
         try:
-            data = stack.to_bytes()
+            lost = self._savable.lost(stack)
+            data = staged.dumps(stack, lost) if lost else stack.to_bytes()
         except Exception as error:
             await self._not_saved(stack, error, pause is not None)
             return
@@ -175,6 +180,10 @@ class Branch:
         raise AssertionError("a stopped branch was driven on")
 
     async def _not_saved(self, stack: CallStack, error: Exception, pausing: bool) -> None:
+        innermost = stack.stack[-1]
+        entering = resolve(innermost.key, innermost.version).compiled.managers.entering
+        if not pausing and innermost.block in entering:
+            return  # a manager that has just been entered will be entered again
         problem = explain_unsaved(stack, error)
         if self.instance.must_save(pausing):
             await self.stop(NotPersistableError(problem.text))

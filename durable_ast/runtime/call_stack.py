@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CellType
 from typing import Any, TypeAlias
 
+from ..compiler.managers import Manager
 from ..compiler.source import FunctionKey
+from ..compiler.table import CodeBlock
 from ..state import snapshot
+from .appended import AppendedBlock
+from .functions import function_of
 
 Waiting: TypeAlias = "tuple[Any, ...]"
 """What the innermost call waits for, as a tag and its arguments (see `leaves`)."""
@@ -26,6 +30,9 @@ class FunctionCall:
         fn: the function called.
         kwargs: its arguments by name.
 
+    A call that is pushed onto a stack can be given more code with `append_code_block`, before it runs
+    and while it does.
+
     Attributes:
         key: which function it is, in every process.
         version: the version of its code.
@@ -33,13 +40,28 @@ class FunctionCall:
         locals: its live locals, or its arguments while `block` is 0.
         cells: the variables it shares with other functions.
         is_step: whether its end is a checkpoint, as the end of a step is.
+        blocks: the code that is left to run, of a call that was pushed.
+        spare_cells: variables it shares and will not read; they matter if another function has them.
+        managers: the context managers that are entered, outermost first.
+        entered: what they gave on entering, by the local that holds them.
+        operands: the values that entering them again takes.
     """
 
-    __slots__ = ("key", "version", "block", "locals", "cells", "is_step")
+    __slots__ = (
+        "block",
+        "blocks",
+        "cells",
+        "entered",
+        "is_step",
+        "key",
+        "locals",
+        "managers",
+        "operands",
+        "spare_cells",
+        "version",
+    )
 
     def __init__(self, fn: Callable[..., Any], kwargs: Mapping[str, Any] | None = None) -> None:
-        from .functions import function_of
-
         function = getattr(fn, "fn", fn)
         compiled = function_of(function.__code__, function.__globals__).compiled
         self.key: FunctionKey = compiled.key
@@ -49,6 +71,32 @@ class FunctionCall:
         closure = function.__closure__ or ()
         self.cells: dict[str, CellType] = dict(zip(function.__code__.co_freevars, closure, strict=True))
         self.is_step = False
+        self.spare_cells: dict[str, CellType]
+        self.managers: tuple[Manager, ...]
+        self.entered: dict[str, Any]
+        self.operands: dict[str, Any]
+        self.blocks = [AppendedBlock(function)]
+        self.spare_cells, self.managers, self.entered, self.operands = {}, (), {}, {}
+
+    def append_code_block(self, block: CodeBlock) -> None:
+        """Add a block to the end of the call.
+
+        Its code sees the call's locals, and is saved with the instance.  A call that has ended takes
+        no more.
+
+        >>> async def first(a):
+        ...     b = a + 1
+        >>> async def second():
+        ...     return b * 2
+        >>> from durable_ast import CodeBlock
+        >>> call = FunctionCall(first, {"a": 1})
+        >>> call.append_code_block(CodeBlock(second))
+        >>> len(call.blocks)
+        2
+        """
+        if block.fn is None:
+            raise TypeError("a block to append needs its code: CodeBlock(function)")
+        self.blocks.append(AppendedBlock(block.fn))
 
     @classmethod
     def captured(
@@ -64,6 +112,8 @@ class FunctionCall:
         call = cls.__new__(cls)
         call.key, call.version, call.block = key, version, block
         call.locals, call.cells, call.is_step = locals, cells, is_step
+        call.blocks = []
+        call.spare_cells, call.managers, call.entered, call.operands = {}, (), {}, {}
         return call
 
     def visible_locals(self) -> dict[str, Any]:
@@ -72,10 +122,14 @@ class FunctionCall:
         every = {**self.locals, **shared}
         return {name: value for name, value in every.items() if not name.startswith((".", "__"))}
 
-    def to_state(self) -> tuple[Any, ...]:
-        """The record as a tuple of plain values."""
+    def to_state(
+        self, locals: dict[str, Any] | None = None, cells: dict[str, CellType] | None = None
+    ) -> tuple[Any, ...]:
+        """The record as a tuple of plain values, with its own locals and cells or with others."""
         key = self.key
-        return key.module, key.qualname, key.ordinal, self.version, self.block, self.locals, self.cells, self.is_step
+        locals = self.locals if locals is None else locals
+        cells = self.cells if cells is None else cells
+        return key.module, key.qualname, key.ordinal, self.version, self.block, locals, cells, self.is_step
 
     @classmethod
     def from_state(cls, state: tuple[Any, ...]) -> FunctionCall:
@@ -104,7 +158,7 @@ class CallStack:
     (True, None)
     """
 
-    __slots__ = ("stack", "waiting", "flights", "last_result")
+    __slots__ = ("flights", "last_result", "stack", "waiting")
 
     def __init__(
         self,
@@ -141,13 +195,20 @@ class CallStack:
 
     def to_bytes(self) -> bytes:
         """The whole stack as one object graph."""
-        return snapshot.dumps((self.waiting, [call.to_state() for call in self.stack], self.flights))
+        calls = [call.to_state() for call in self.stack]
+        spare = {
+            (index, name): cell for index, call in enumerate(self.stack) for name, cell in call.spare_cells.items()
+        }
+        return snapshot.dumps_with_cells((self.waiting, calls, self.flights), spare)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CallStack:
         """The stack in a snapshot."""
-        waiting, calls, flights = snapshot.loads(data)
-        return cls([FunctionCall.from_state(state) for state in calls], waiting, flights)
+        (waiting, states, flights), spare = snapshot.loads_with_cells(data)
+        calls = [FunctionCall.from_state(state) for state in states]
+        for (index, name), cell in spare.items():
+            calls[index].cells[name] = cell
+        return cls(calls, waiting, flights)
 
     def to_state(self) -> dict[str, Any]:
         """The stack as a dictionary of plain values."""

@@ -17,6 +17,7 @@ from ..errors import DurableError, PauseForEventException
 from ..state import snapshot
 from ..state.schema import Message
 from .branch import Branch, Park, current, signal
+from .frames import arguments_of
 
 
 async def wait_for_event(name: str, *, timeout: float | None = None) -> Any:
@@ -90,7 +91,7 @@ async def _raised(error: BaseException) -> None:
 
 def begin_wait(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
     """Start a `wait_for_event` that was recognised."""
-    values = coroutine.cr_frame.f_locals
+    values = arguments_of(coroutine)
     name, timeout = values["name"], values["timeout"]
     coroutine.close()
     if not isinstance(name, str):
@@ -100,7 +101,7 @@ def begin_wait(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
 
 def begin_sleep(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
     """Start an `asyncio.sleep` that was recognised."""
-    values = coroutine.cr_frame.f_locals
+    values = arguments_of(coroutine)
     delay, result = values["delay"], values["result"]
     if not delay > 0:  # nothing to wait for, or NaN, which asyncio refuses
         return coroutine
@@ -126,4 +127,3 @@ async def sleep_until(branch: Branch, due: float, result: Any, *, saved: bool = 
 
 _LONGEST_NAP = 60.0
 """Seconds after which the clock is looked at again: it may have been set."""
-

@@ -48,7 +48,8 @@ class Star:
         caught = self._caught
         if not isinstance(caught, BaseExceptionGroup):
             return self._raised[0] if self._raised else self._rest
-        raised, unhandled = [], [] if self._rest is None else [self._rest]
+        raised: list[BaseException] = []
+        unhandled = [] if self._rest is None else [self._rest]
         for error in self._raised:
             (unhandled if _same_origin(error, caught) else raised).append(error)
         again = _projection(caught, unhandled)

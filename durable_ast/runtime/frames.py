@@ -43,21 +43,42 @@ def _captured(function: Function, frame: FrameType) -> FunctionCall:
     compiled = function.compiled
     values = frame.f_locals
     block = values[BLOCK]
-    locals = {name: values[name] for name in compiled.live[block] if name in values}
-    cells = dict(zip(compiled.cells, values[CELLS], strict=True)) if compiled.cells else {}
+    live = compiled.live[block]
+    locals = {name: values[name] for name in live.locals if name in values}
+    if compiled.cells:
+        every = dict(zip(compiled.cells, values[CELLS], strict=True))
+        cells = {name: every[name] for name in live.cells}
+        spare = {name: every[name] for name in live.spare_cells}
+    else:
+        cells, spare = {}, {}
+    call = FunctionCall.captured(compiled.key, compiled.version, block, locals, cells, False)
+    call.spare_cells = spare
+    managers = compiled.managers.around.get(block)
+    if managers:
+        call.managers = managers
+        call.entered = {m.name: values[m.entered] for m in managers if m.entered is not None and m.entered in values}
+        call.operands = {name: values[name] for m in managers for name in m.reads if name in values}
     if _CLEARS_LOCALS:
         values.clear()  # the dictionary stays with the frame and would keep the objects alive
-    return FunctionCall.captured(compiled.key, compiled.version, block, locals, cells, False)
+    return call
 
 
-def captured_start(function: Function, coroutine: CoroutineType[Any, Any, Any], closure: FunctionType) -> FunctionCall:
+def captured_start(
+    function: Function, coroutine: CoroutineType[Any, Any, Any], closure: Callable[..., Any]
+) -> FunctionCall:
     """The record of a call that has not started: its arguments."""
-    frame = coroutine.cr_frame
-    assert frame is not None
+    assert isinstance(closure, FunctionType)
     code = coroutine.cr_code
     cells = dict(zip(closure.__code__.co_freevars, closure.__closure__ or (), strict=True))
-    locals = {name: value for name, value in frame.f_locals.items() if name not in code.co_freevars}
+    locals = {name: value for name, value in arguments_of(coroutine).items() if name not in code.co_freevars}
     return FunctionCall.captured(function.key, function.compiled.version, 0, locals, cells, False)
+
+
+def arguments_of(coroutine: CoroutineType[Any, Any, Any]) -> dict[str, Any]:
+    """The parameters of a coroutine that has not started, and their values."""
+    frame = coroutine.cr_frame
+    assert frame is not None
+    return frame.f_locals
 
 
 def arguments(code: CodeType, locals: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
-from types import CellType, CodeType, FunctionType
+from collections.abc import Mapping
+from types import CellType, CodeType, CoroutineType, FunctionType
 from typing import Any, TypeAlias
 
 from ..compiler.compiled import Compiled, compile_function
@@ -18,7 +18,7 @@ from ..compiler.source import FunctionKey, Namespace, find_code
 from ..errors import CodeChangedError
 from .intrinsics import UNBOUND
 
-Frame: TypeAlias = "Coroutine[Any, Any, Any]"
+Frame: TypeAlias = "CoroutineType[Any, Any, Any]"
 
 intrinsics: dict[str, CellType] = {}
 """The cells of the hidden free variables, by name."""
@@ -27,7 +27,7 @@ intrinsics: dict[str, CellType] = {}
 class Function:
     """One compiled function and the globals it runs in."""
 
-    __slots__ = ("compiled", "namespace", "_plain")
+    __slots__ = ("_plain", "compiled", "namespace")
 
     def __init__(self, compiled: Compiled, namespace: Namespace) -> None:
         self.compiled = compiled

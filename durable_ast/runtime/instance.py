@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import NotPersistableWarning, PauseForEventException
 from ..state import snapshot
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore, Write
+from . import staged
 from .branch import Branch, Park, Signal, Stop, abandon, current, drive
 from .call_stack import CallStack
 from .functions import Frame
@@ -48,6 +49,11 @@ class Instance:
 
     # checkpoints
 
+    @property
+    def saves_steps(self) -> bool:
+        """Whether the end of a step is a checkpoint."""
+        return self.settings.durability is not Durability.PAUSES
+
     def must_save(self, pausing: bool) -> bool:
         """Whether a value that cannot be saved stops the run."""
         return self.settings.strict or pausing
@@ -74,7 +80,7 @@ class Instance:
     async def _write(self, consumed: tuple[int, ...] = ()) -> None:
         self.record.sequence += 1
         flush = self.settings.durability is not Durability.RELAXED
-        written = self.store.commit(Write(replace(self.record), consumed, flush))
+        written = self.store.commit(Write(self.record, consumed, flush))
         if written is not None:
             await written
 
@@ -169,7 +175,10 @@ def outcome_of(record: Record) -> Any:
 
 def stack_of(record: Record) -> CallStack:
     """The call stack of an instance as of its last checkpoint."""
-    return CallStack() if record.call_stack is None else CallStack.from_bytes(record.call_stack)
+    data = record.call_stack
+    if data is None:
+        return CallStack()
+    return staged.look(data) if data.startswith(staged.MARK) else CallStack.from_bytes(data)
 
 
 def _until(deadline: float | None) -> float:

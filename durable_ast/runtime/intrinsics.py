@@ -19,7 +19,7 @@ class Once(list[Iterator[Any]]):
     ``__iter__`` a second time, and without a Python frame."""
 
     __slots__ = ()
-    __iter__ = list.pop  # type: ignore[assignment]
+    __iter__ = list.pop
 
 
 def resumed(iterator: Iterator[Any]) -> Iterator[Any]:
@@ -36,8 +36,7 @@ def aiter(iterable: Any) -> Any:
     kind = type(iterator)
     if not hasattr(kind, "__anext__"):
         raise TypeError(
-            "'async for' received an object from __aiter__ that does not implement __anext__: "
-            f"{kind.__name__}"
+            f"'async for' received an object from __aiter__ that does not implement __anext__: {kind.__name__}"
         )
     return iterator
 
@@ -53,9 +52,7 @@ def anext(iterator: AsyncIterator[Any]) -> Awaitable[Any]:
 
 
 def _is_awaitable(value: object) -> bool:
-    return hasattr(type(value), "__await__") or bool(
-        getattr(getattr(value, "gi_code", None), "co_flags", 0) & 0x100
-    )
+    return hasattr(type(value), "__await__") or bool(getattr(getattr(value, "gi_code", None), "co_flags", 0) & 0x100)
 
 
 def _await_error(value: object) -> TypeError:
@@ -86,8 +83,7 @@ def aexit(manager: Any, error: BaseException | None) -> Awaitable[Any]:
 def _checked(step: Any, name: str) -> Awaitable[Any]:
     if not _is_awaitable(step):
         raise TypeError(
-            f"'async with' received an object from {name} that does not implement __await__: "
-            f"{type(step).__name__}"
+            f"'async with' received an object from {name} that does not implement __await__: {type(step).__name__}"
         )
     awaitable: Awaitable[Any] = step
     return awaitable
@@ -157,12 +153,19 @@ def enter(manager: Any) -> Any:
     return cls.__enter__(manager)
 
 
-_raised: dict[int, tuple[BaseException, TracebackType | None, BaseException | None]] = {}
+_Links = list[tuple[BaseException, BaseException | None]]
+_raised: dict[int, tuple[BaseException, TracebackType | None, _Links]] = {}
 
 
 def reenter(error: BaseException) -> BaseException:
-    """Remember what raising `error` once more is about to change."""
-    _raised[id(error)] = error, error.__traceback__, error.__context__
+    """Remember what raising `error` once more is about to change: its traceback, and the contexts
+    of the whole chain, which raising cuts where it would become a cycle."""
+    links: _Links = []
+    link: BaseException | None = error
+    while link is not None and all(link is not known for known, _ in links):
+        links.append((link, link.__context__))
+        link = link.__context__
+    _raised[id(error)] = error, error.__traceback__, links
     return error
 
 
@@ -170,7 +173,9 @@ def reentered(error: BaseException) -> None:
     """Undo what raising `error` to get back into its handler has changed."""
     saved = _raised.pop(id(error), None)
     if saved is not None:
-        _, error.__traceback__, error.__context__ = saved
+        _, error.__traceback__, links = saved
+        for link, context in links:
+            link.__context__ = context
 
 
 def functions() -> dict[str, Any]:
@@ -199,4 +204,3 @@ def functions() -> dict[str, Any]:
         ".resumed": resumed,
         ".held": Held,
     }
-

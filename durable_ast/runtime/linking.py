@@ -6,18 +6,16 @@ from types import CellType
 
 from ..compiler.names import INTRINSICS
 from ..errors import PauseForEventException
-from . import awaiting, events, intrinsics
-from .functions import intrinsics as cells
+from . import awaiting, events, functions, intrinsics, staged
 
-cells.update(
-    {
-        name: CellType(function)
-        for name, function in {
-            **intrinsics.functions(),
-            ".await": awaiting.decide,
-            ".pause": events.pause,
-            ".Pause": PauseForEventException,
-        }.items()
+
+def bind() -> None:
+    """Give every intrinsic its function."""
+    bound = {
+        **intrinsics.functions(),
+        ".await": awaiting.decide,
+        ".pause": events.pause,
+        ".Pause": PauseForEventException,
+        ".child": staged.child,
     }
-)
-assert set(cells) == set(INTRINSICS), set(cells) ^ set(INTRINSICS)
+    functions.intrinsics.update({name: CellType(bound[name]) for name in INTRINSICS})

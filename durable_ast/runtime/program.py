@@ -11,7 +11,9 @@ from types import CoroutineType, FunctionType, MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ..backends.base import OrchestrationBackend
+from ..compiler.explain import explanation
 from ..compiler.source import FunctionKey
+from ..compiler.table import CodeBlock, code_blocks
 from ..errors import AlreadyDurableException, NoSourceCodeException
 from .awaiting import Plans
 from .branch import current
@@ -50,6 +52,8 @@ class DurableProgram(Generic[P, R]):
     """
 
     fn: Callable[P, Coroutine[Any, Any, R]]
+    __name__: str
+    __qualname__: str
 
     def __init__(
         self,
@@ -125,9 +129,16 @@ class DurableProgram(Generic[P, R]):
             error.__traceback__ = without_library_frames(error.__traceback__)
             raise
 
-    def _named(self, coroutine: CoroutineType[Any, Any, Any]) -> CoroutineType[Any, Any, Any]:
-        coroutine.__name__, coroutine.__qualname__ = self.__name__, self.__qualname__  # type: ignore[attr-defined]
+    def _named(self, coroutine: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+        """Let tasks show the function, not the library."""
+        assert isinstance(coroutine, CoroutineType)
+        coroutine.__name__, coroutine.__qualname__ = self.__name__, self.__qualname__
         return coroutine
+
+    @property
+    def blocks(self) -> list[CodeBlock]:
+        """The code blocks of the function, in order."""
+        return code_blocks(function_of(self._function.__code__, self._function.__globals__).compiled)
 
     # for the runtime
 
@@ -212,12 +223,29 @@ def make_durable(fn: Any = None, **options: Any) -> Any:
     return DurableProgram(fn, **options)
 
 
+def explain(fn: Callable[..., Any], *, code: bool = False) -> None:
+    """Print the numbered blocks of a function beside its source.
+
+    For each block: its lines, what it goes on after, what is saved there, and where it can end.
+
+    Args:
+        fn: an async function, durable or not.
+        code: show what it is compiled to as well.
+
+    Raises:
+        TypeError: `fn` is not an async function.
+        NoSourceCodeException: its text cannot be found.
+    """
+    _, function = _unbound(getattr(fn, "fn", fn))
+    print(explanation(function_of(function.__code__, function.__globals__).compiled, code=code), end="")
+
+
 def _unbound(fn: Any) -> tuple[tuple[Any, ...], FunctionType]:
     """A function and the object it is bound to, if it is."""
     owner: tuple[Any, ...] = ()
     function = fn
-    if not isinstance(function, (FunctionType, MethodType)) and callable(function):
-        function = getattr(function, "__call__", function)  # an object that can be called
+    if not isinstance(function, (FunctionType, MethodType)) and hasattr(type(function), "__call__"):  # noqa: B004
+        function = function.__call__  # an object that can be called
     if isinstance(function, MethodType):
         owner, function = (function.__self__,), function.__func__
     if isinstance(function, FunctionType) and inspect.iscoroutinefunction(function):

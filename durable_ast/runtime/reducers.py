@@ -24,9 +24,22 @@ def _reduce_function(function: FunctionType) -> Reduced:
     if found is function:
         return NotImplemented
     key = _key(function)
-    state = (function.__defaults__, function.__kwdefaults__, function.__dict__, function.__name__, function.__qualname__)
+    state = (
+        function.__defaults__,
+        function.__kwdefaults__,
+        function.__dict__,
+        function.__name__,
+        function.__qualname__,
+    )
     names = function.__code__.co_freevars
-    return _make_function, (key.module, key.qualname, key.ordinal, names, function.__closure__), state, None, None, _fill
+    return (
+        _make_function,
+        (key.module, key.qualname, key.ordinal, names, function.__closure__),
+        state,
+        None,
+        None,
+        _fill,
+    )
 
 
 def _key(function: FunctionType) -> FunctionKey:
@@ -57,4 +70,6 @@ def _fill(function: FunctionType, state: tuple[Any, ...]) -> None:
     function.__dict__.update(attributes)
 
 
-register(FunctionType, _reduce_function)
+def register_all() -> None:
+    """Let snapshots save functions in this way."""
+    register(FunctionType, _reduce_function)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..backends.base import OrchestrationBackend
 from ..backends.durable import DurableBackend
-from ..errors import DurableError, InstanceConflictError
+from ..errors import CheckpointException, InstanceConflictError
 from ..state.digest import digest
 from ..state.schema import Record, Status
 from ..stores.base import InstanceBusy, InstanceStore, check_instance_id
 from ..stores.two_methods import TwoMethodStore
+from .appended import blocks_function, run_blocks, start_blocks
 from .awaiting import leaf_of
 from .branch import Branch
-from .call_stack import CallStack, FunctionCall
+from .call_stack import CallStack, Waiting
 from .frames import captured_start, restore
 from .functions import Frame
 from .instance import Instance, outcome_of, stack_of
+from .staged import MARK, Loader
 
 if TYPE_CHECKING:
     from .program import DurableProgram
@@ -70,7 +70,13 @@ class DurableRuntime:
                 return outcome_of(record)
             try:
                 self._check(record, initial)
-                return await self._go_on(record, None if not created else start, wait)
+                anew = created or record.call_stack is None
+                if anew and start is None:
+                    raise CheckpointException(
+                        f"instance {record.instance_id!r} has no checkpoint, because its arguments cannot be saved; "
+                        "call it with its arguments to start it again"
+                    )
+                return await self._go_on(record, start if anew else None, wait)
             finally:
                 self._release(record)
         finally:
@@ -94,8 +100,8 @@ class DurableRuntime:
     async def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
         """The outermost frame, not started; None to go on without looking at arguments."""
         pushed = self.call_stack.peek()
-        if pushed is not None and not pushed.block:
-            return restore([pushed], None, lambda frame: frame)
+        if pushed is not None and pushed.blocks:
+            return start_blocks(pushed)
         try:
             return self.program.start(*args, **kwargs)
         except TypeError:
@@ -103,12 +109,17 @@ class DurableRuntime:
                 raise
             return None
 
-    def _initial(self, start: CoroutineType[Any, Any, Any] | None) -> Record:
+    def _initial(self, start: Frame | None) -> Record:
         """The record of an instance that has not started."""
         if start is None:
             return Record(self.instance_id, str(self.program.key))
-        call = self.program.captured(start)
-        record = Record(self.instance_id, str(call.key), arguments=digest(self.program.own_arguments(call)))
+        record = Record(self.instance_id, str(self.program.key))
+        function = blocks_function()
+        if start.cr_code is function.compiled.code:
+            call = captured_start(function, start, run_blocks)
+        else:
+            call = self.program.captured(start)
+            record.arguments = digest(self.program.own_arguments(call))
         try:
             record.call_stack = CallStack([call]).to_bytes()
         except Exception:
@@ -148,9 +159,8 @@ class DurableRuntime:
         branch = Branch(instance, self.program.plans)
         frame = start
         if frame is None:
-            stack = stack_of(record)
-            frame = restore(stack.stack, leaf_of(branch, stack.waiting), branch.leaf)
-            branch.flights = stack.flights
+            assert record.call_stack is not None
+            frame = _restored(branch, record.call_stack)
         try:
             result = await instance.run(branch, frame, wait)
         except _ENDS_OF_PROCESS:
@@ -165,6 +175,21 @@ class DurableRuntime:
         self.call_stack = stack_of(record)
         self.call_stack.last_result = result
         return result
+
+
+def _restored(branch: Branch, data: bytes) -> Frame:
+    """The frames of a saved call stack."""
+
+    def leaf(waiting: Waiting) -> Any:
+        return leaf_of(branch, waiting)
+
+    if data.startswith(MARK):
+        loader = Loader(data, leaf, branch.leaf)
+        branch.flights = loader.flights
+        return loader.frame()
+    stack = CallStack.from_bytes(data)
+    branch.flights = stack.flights
+    return restore(stack.stack, leaf(stack.waiting), branch.leaf)
 
 
 def _store_of(backend: OrchestrationBackend) -> InstanceStore:

@@ -50,7 +50,7 @@ class Problem:
 def explain_unsaved(stack: CallStack, error: Exception) -> Problem:
     """Find out which value of a call stack could not be pickled."""
     for call in reversed(stack.stack):
-        values = {**call.locals, **{name: cell for name, cell in call.cells.items()}}
+        values = {**call.locals, **call.cells}
         for name, value in values.items():
             reason = _failure(value)
             if reason is not None:

@@ -1,0 +1,1 @@
+"""The saved form of an instance, and nothing about where it is kept."""

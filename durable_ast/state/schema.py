@@ -7,6 +7,7 @@ with the format version in it, so that any store that can keep a dictionary can 
 from __future__ import annotations
 
 import enum
+import operator
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ FORMAT = 1
 State: TypeAlias = dict[str, Any]
 
 
-class Status(str, enum.Enum):
+class Status(enum.StrEnum):
     """Where an instance stands."""
 
     ENQUEUED = "ENQUEUED"
@@ -83,6 +84,10 @@ class Record:
     error: str | None = None
     sources: dict[str, str] = field(default_factory=dict)
 
+    def copy(self) -> Record:
+        """The same facts in another record."""
+        return Record(*_values(self))
+
     def to_state(self) -> State:
         """The record as a dictionary of plain values."""
         state: State = {"format": FORMAT}
@@ -113,6 +118,9 @@ class Record:
             return cls(**values)
         except (TypeError, KeyError, ValueError) as error:
             raise CorruptStateError(f"a damaged record of an instance: {error}; {_excerpt(state)}") from error
+
+
+_values = operator.attrgetter(*(item.name for item in fields(Record)))
 
 
 def _excerpt(state: Any) -> str:

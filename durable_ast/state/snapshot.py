@@ -15,22 +15,19 @@ import importlib
 import io
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CellType, CodeType, MappingProxyType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
-Reduced: TypeAlias = "tuple[Any, ...] | str"
+Reduced: TypeAlias = Any
+"""A tuple or string as `object.__reduce_ex__` may give, or NotImplemented."""
 Reducer: TypeAlias = Callable[[Any], Reduced]
 
 PROTOCOL = 5
 
 
-def dumps(graph: Any, persistent_id: Callable[[Any], Any] | None = None) -> bytes:
+def dumps(graph: Any) -> bytes:
     """Pickle an object graph.
-
-    Args:
-        graph: what to save.
-        persistent_id: as in `pickle.Pickler`: names objects that are not part of the graph.
 
     Raises:
         Exception: whatever an object in the graph raises that cannot be saved.
@@ -41,21 +38,46 @@ def dumps(graph: Any, persistent_id: Callable[[Any], Any] | None = None) -> byte
     True
     """
     file = io.BytesIO()
-    if persistent_id is None:
-        _Pickler(file, PROTOCOL).dump(graph)
-    else:
-        _PersistentPickler(file, persistent_id).dump(graph)
+    _Pickler(file, PROTOCOL).dump(graph)
     return file.getvalue()
 
 
-def loads(data: bytes, persistent_load: Callable[[Any], Any] | None = None) -> Any:
+def loads(data: bytes) -> Any:
     """Rebuild what `dumps` has saved.
 
     Never call this on bytes that others may have written: see the page on security.
     """
-    if persistent_load is None:
-        return pickle.loads(data)
-    return _PersistentUnpickler(io.BytesIO(data), persistent_load).load()
+    return pickle.loads(data)
+
+
+def dumps_with_cells(graph: Any, spare: Mapping[Any, CellType]) -> bytes:
+    """Pickle an object graph, and those of the `spare` cells that it reaches by itself."""
+    file = io.BytesIO()
+    pickler = _Pickler(file, PROTOCOL)
+    pickler.dump(graph)
+    pickler.dump({name: cell for name, cell in spare.items() if id(cell) in pickler.cells})
+    return file.getvalue()
+
+
+def loads_with_cells(data: bytes) -> tuple[Any, dict[Any, CellType]]:
+    """Rebuild what `dumps_with_cells` has saved: the graph and the spare cells it reaches."""
+    unpickler = pickle.Unpickler(io.BytesIO(data))
+    return unpickler.load(), unpickler.load()
+
+
+def pickler(file: io.BytesIO, persistent_id: Callable[[Any], Any]) -> pickle.Pickler:
+    """A pickler for several graphs that share objects, and for objects that are part of none.
+
+    Args:
+        file: where to write.
+        persistent_id: as in `pickle.Pickler`.
+    """
+    return _PersistentPickler(file, persistent_id)
+
+
+def unpickler(file: io.BytesIO, persistent_load: Callable[[Any], Any]) -> pickle.Unpickler:
+    """The counterpart of `pickler`."""
+    return _PersistentUnpickler(file, persistent_load)
 
 
 def register(kind: type, reducer: Reducer, *, subclasses: bool = False) -> None:
@@ -76,7 +98,7 @@ def register(kind: type, reducer: Reducer, *, subclasses: bool = False) -> None:
 def reduce(obj: Any) -> Reduced:
     """How an object is taken apart to be saved."""
     reducer = _known[type(obj)] if type(obj) in _known else _find(type(obj))
-    reduced = NotImplemented if reducer is None else reducer(obj)
+    reduced: Any = NotImplemented if reducer is None else reducer(obj)
     if reduced is not NotImplemented:
         return reduced
     registered = copyreg.dispatch_table.get(type(obj))
@@ -99,8 +121,15 @@ def _find(kind: type) -> Reducer | None:
 
 
 class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, protocol: int) -> None:
+        super().__init__(file, protocol)
+        self.cells: set[int] = set()
+        """The ids of the cells that were saved."""
+
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
+        if kind is CellType:
+            self.cells.add(id(obj))
         try:
             reducer = _known[kind]
         except KeyError:

@@ -86,6 +86,8 @@ class InstanceStore(StateStore):
     def commit(self, write: Write) -> Awaitable[None] | None:
         """Write a transition; None if it is done already.
 
+        The record is the runtime's own, and changes after this returns: take what is needed of it.
+
         Raises:
             StaleOwnerError: (here or when awaited) the epoch is not the current one any more.
             StoreError: it could not be written.

@@ -41,7 +41,7 @@ class InMemoryStateStore(InstanceStore):
         if record is not None:
             return record.to_state()
         data = self._states.get(instance_id)
-        return None if data is None else pickle.loads(data)  # type: ignore[no-any-return]
+        return None if data is None else pickle.loads(data)
 
     async def save(self, instance_id: str, state: State) -> None:
         self._states[instance_id] = pickle.dumps(state)
@@ -56,10 +56,10 @@ class InMemoryStateStore(InstanceStore):
             elif name in self._owned:
                 raise InstanceBusy
             elif record.status.is_final:
-                return replace(record), False
+                return record.copy(), False
             self._records[name] = record = replace(record, epoch=record.epoch + 1)
             self._owned.add(name)
-            return replace(record), created
+            return record.copy(), created
 
     def commit(self, write: Write) -> None:
         record = write.record
@@ -68,7 +68,7 @@ class InMemoryStateStore(InstanceStore):
             stored = self._records.get(name)
             if stored is None or stored.epoch != record.epoch:
                 raise stale(record, stored)
-            self._records[name] = replace(record)
+            self._records[name] = record.copy()
             if write.consumed:
                 kept = [message for message in self._messages[name] if message.number not in write.consumed]
                 self._messages[name] = kept
@@ -84,7 +84,7 @@ class InMemoryStateStore(InstanceStore):
 
     async def read(self, instance_id: str) -> Record | None:
         record = self._records.get(instance_id)
-        return None if record is None else replace(record)
+        return None if record is None else record.copy()
 
     async def messages(self, instance_id: str) -> list[Message]:
         return list(self._messages.get(instance_id, ()))
@@ -103,7 +103,7 @@ class InMemoryStateStore(InstanceStore):
         return await self.notices.wait(instance_id, seen, timeout)
 
     async def records(self) -> list[Record]:
-        return [replace(record) for record in reversed(self._records.values())]
+        return [record.copy() for record in reversed(self._records.values())]
 
 
 def stale(record: Record, stored: Record | None) -> StaleOwnerError:

@@ -82,18 +82,18 @@ class TwoMethodStore(InstanceStore):
         created = entry.record is None
         record = initial if entry.record is None else entry.record
         if not created and record.status.is_final:
-            return replace(record), False
+            return record.copy(), False
         entry.record = replace(record, epoch=record.epoch + 1)
         entry.owned = True
         if created:
             await self._write(entry)
-        return replace(entry.record), created
+        return entry.record.copy(), created
 
     def commit(self, write: Write) -> Awaitable[None]:
         entry = self._entries.get(write.record.instance_id)
         if entry is None or entry.record is None or entry.record.epoch != write.record.epoch or not entry.owned:
             raise stale(write.record, None if entry is None else entry.record)
-        entry.record = replace(write.record)
+        entry.record = write.record.copy()
         entry.mailbox = [message for message in entry.mailbox if message.number not in write.consumed]
         return self._write(entry)
 
@@ -113,7 +113,7 @@ class TwoMethodStore(InstanceStore):
 
     async def read(self, instance_id: str) -> Record | None:
         record = (await self._entry(instance_id)).record
-        return None if record is None else replace(record)
+        return None if record is None else record.copy()
 
     async def messages(self, instance_id: str) -> list[Message]:
         return list((await self._entry(instance_id)).mailbox)
@@ -149,7 +149,7 @@ class TwoMethodStore(InstanceStore):
         return await self.notices.wait(instance_id, seen, timeout)
 
     async def records(self) -> list[Record]:
-        return [replace(entry.record) for entry in self._entries.values() if entry.record is not None]
+        return [entry.record.copy() for entry in self._entries.values() if entry.record is not None]
 
 
 def _read(state: State | None) -> _Entry:

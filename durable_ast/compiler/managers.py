@@ -1,0 +1,94 @@
+"""The context managers that are entered at each suspension point.
+
+Input:   `Lowered`, numbered.
+Output:  for each point the managers around it, outermost first; and the points at which one is
+         being entered.
+
+A manager that cannot be saved is entered again when its function goes on, if its expression can be
+evaluated a second time.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from .liveness import names_read
+from .lowered import AsyncWith, Block, Lowered, Native, Point, Statement, With, blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """One entered manager.
+
+    Attributes:
+        name: the local that holds it.
+        entered: the local that holds what ``__enter__`` gave, if that was wanted.
+        reads: the names that its expression reads.
+        line: where it is entered.
+    """
+
+    name: str
+    entered: str | None
+    reads: frozenset[str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Managers:
+    """The managers of a function.
+
+    Attributes:
+        around: by point number, outermost first; points without any are left out.
+        entering: the points that wait for an ``__aenter__``.
+    """
+
+    around: dict[int, tuple[Manager, ...]]
+    entering: set[int]
+
+
+def managers(lowered: Lowered) -> Managers:
+    """The managers of a function."""
+    found = Managers({}, set())
+    _block(lowered, lowered.body, (), found)
+    return found
+
+
+def is_reenterable(node: With | AsyncWith) -> bool:
+    """Whether the expression can be evaluated a second time: it reads no temporary that is gone."""
+    return node.manager is not None and not any(
+        isinstance(inner, ast.Name) and inner.id.startswith(".t") for inner in ast.walk(node.context)
+    )
+
+
+def _block(lowered: Lowered, block: Block, around: tuple[Manager, ...], found: Managers) -> None:
+    for statement in block.statements:
+        _statement(lowered, statement, around, found)
+
+
+def _statement(lowered: Lowered, statement: Statement, around: tuple[Manager, ...], found: Managers) -> None:
+    match statement:
+        case Native():
+            return
+        case Point(number=number):
+            if around:
+                found.around[number] = around
+            return
+        case AsyncWith(opening=opening):
+            _block(lowered, opening, around, found)
+            assert opening.span is not None
+            found.entering.add(opening.span.last)
+            _block(lowered, statement.body, (*around, *_manager(lowered, statement)), found)
+        case With():
+            _block(lowered, statement.body, (*around, *_manager(lowered, statement)), found)
+        case _:
+            for block in blocks(statement):
+                _block(lowered, block, around, found)
+
+
+def _manager(lowered: Lowered, node: With | AsyncWith) -> tuple[Manager, ...]:
+    if not is_reenterable(node):
+        return ()
+    assert node.manager is not None
+    reads = frozenset(names_read(node.context, lowered.class_name))
+    return (Manager(node.manager, node.entered, reads, node.origin.lineno),)
