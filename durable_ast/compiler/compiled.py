@@ -10,6 +10,7 @@ from types import CodeType
 
 from .assemble import Origin, assemble
 from .build import replaced
+from .constructs import Around, constructs
 from .liveness import liveness
 from .lower import lower
 from .lowered import Lowered
@@ -55,6 +56,7 @@ class Compiled:
     """Its other locals: the parameters of the twin."""
     _live: dict[int, Live] | None = field(default=None)
     _managers: Managers | None = field(default=None)
+    _constructs: dict[int, Around] | None = field(default=None)
     _twin: CodeType | None = field(default=None)
 
     @property
@@ -87,6 +89,13 @@ class Compiled:
         if self._managers is None:
             self._managers = managers(self.lowered)
         return self._managers
+
+    @property
+    def constructs(self) -> dict[int, Around]:
+        """What each point lies in."""
+        if self._constructs is None:
+            self._constructs = constructs(self.lowered)
+        return self._constructs
 
     @property
     def twin(self) -> CodeType:

@@ -17,7 +17,7 @@ from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import DurableError, NotPersistableError
-from . import frames, staged
+from . import frames, generators, staged
 from .call_stack import CallStack, Waiting
 from .discard import discard
 from .functions import Frame, resolve
@@ -77,7 +77,11 @@ def drive(frame: Frame, answer: Any) -> Generator[Any, Any, Any]:
 
 
 def abandon(frame: Frame) -> None:
-    """Let go of suspended frames without running what is left of them."""
+    """Let go of suspended frames, and of the generators that were saved with them, without running
+    what is left of them."""
+    for generator in generators.saved:
+        discard(generator)
+    generators.saved.clear()
     awaited: Any = frame
     while isinstance(awaited, CoroutineType):
         inner = awaited.cr_await
@@ -160,6 +164,7 @@ class Branch:
         """
         flights = self._in_flight(raised)
         stack = CallStack(frames.capture(frame, _DRIVER, _LEAF), waiting, flights)
+        generators.saved.clear()
         try:
             lost = self._savable.lost(stack)
             data = staged.dumps(stack, lost) if lost else stack.to_bytes()

@@ -12,7 +12,7 @@ from ..errors import NotPersistableWarning, PauseForEventException
 from ..state import snapshot
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore, Write
-from . import staged
+from . import generators, staged
 from .branch import Branch, Park, Signal, Stop, abandon, current, drive
 from .call_stack import CallStack
 from .functions import Frame
@@ -174,11 +174,12 @@ def outcome_of(record: Record) -> Any:
 
 
 def stack_of(record: Record) -> CallStack:
-    """The call stack of an instance as of its last checkpoint."""
+    """The call stack of an instance as of its last checkpoint, to look at."""
     data = record.call_stack
     if data is None:
         return CallStack()
-    return staged.look(data) if data.startswith(staged.MARK) else CallStack.from_bytes(data)
+    with generators.only_looking():
+        return staged.look(data) if data.startswith(staged.MARK) else CallStack.from_bytes(data)
 
 
 def _until(deadline: float | None) -> float:

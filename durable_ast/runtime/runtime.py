@@ -35,9 +35,7 @@ class DurableRuntime:
         backend: where the instance is kept.
         instance_id: which instance; a new one if it is None.
 
-    Attributes:
-        call_stack: the calls of the instance as of its last checkpoint.  Push a call of your own
-            before the first `run` to start with that one.
+    Push a call of your own onto `call_stack` before the first `run` to start with that one.
     """
 
     def __init__(
@@ -46,8 +44,16 @@ class DurableRuntime:
         self.program = program
         self.backend = backend
         self.instance_id = str(uuid.uuid4()) if instance_id is None else check_instance_id(instance_id)
-        self.call_stack = CallStack()
+        self._call_stack: CallStack | None = CallStack()
+        self._record: Record | None = None
         self._store = _store_of(backend)
+
+    @property
+    def call_stack(self) -> CallStack:
+        """The calls of the instance as of its last checkpoint."""
+        if self._call_stack is None:
+            self._call_stack = CallStack() if self._record is None else stack_of(self._record)
+        return self._call_stack
 
     async def run(self, *args: Any, wait: bool = False, **kwargs: Any) -> Any:
         """Start the instance, or go on with it, until it ends or pauses.
@@ -68,6 +74,7 @@ class DurableRuntime:
                 self._check(record, initial)
                 self._release(record)
                 return outcome_of(record)
+            self._record, self._call_stack = record, None
             try:
                 self._check(record, initial)
                 anew = created or record.call_stack is None
@@ -169,11 +176,9 @@ class DurableRuntime:
             if error is not instance.failure:
                 await instance.fail(error, branch.flights)
             raise
-        finally:
-            self.call_stack = stack_of(record)
         await instance.succeed(result)
-        self.call_stack = stack_of(record)
-        self.call_stack.last_result = result
+        self._call_stack = CallStack()
+        self._call_stack.last_result = result
         return result
 
 

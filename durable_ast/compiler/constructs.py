@@ -1,0 +1,89 @@
+"""The constructs that each suspension point lies in.
+
+Input:   `Lowered`, numbered.
+Output:  for each point the constructs around it that keep something alive, outermost first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .lowered import AsyncWith, Block, Completion, Finally, For, Lowered, Native, Point, Statement, Try, With, blocks
+
+
+@dataclass(frozen=True, slots=True)
+class InLoop:
+    """The body of a ``for``."""
+
+    iterator: str
+
+
+@dataclass(frozen=True, slots=True)
+class InManager:
+    """The body of a ``with``."""
+
+    manager: str
+
+
+@dataclass(frozen=True, slots=True)
+class InHandler:
+    """The body of an ``except``."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class InFinal:
+    """The body of a ``finally`` that suspends."""
+
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class InAsyncWith:
+    """An ``async with``: its body or its end."""
+
+
+Construct: TypeAlias = InLoop | InManager | InHandler | InFinal | InAsyncWith
+Around: TypeAlias = tuple[Construct, ...]
+
+
+def constructs(lowered: Lowered) -> dict[int, Around]:
+    """The constructs around each point, by its number."""
+    found: dict[int, Around] = {}
+    _block(lowered.body, (), found)
+    return found
+
+
+def _block(block: Block, around: Around, found: dict[int, Around]) -> None:
+    for statement in block.statements:
+        _statement(statement, around, found)
+
+
+def _statement(statement: Statement, around: Around, found: dict[int, Around]) -> None:
+    match statement:
+        case Native():
+            return
+        case Point(number=number):
+            found[number] = around
+        case For(iterator=str(iterator), body=body, orelse=orelse):
+            _block(body, (*around, InLoop(iterator)), found)
+            _block(orelse, around, found)
+        case With(manager=str(manager), body=body):
+            _block(body, (*around, InManager(manager)), found)
+        case AsyncWith(opening=opening, body=body):
+            _block(opening, around, found)
+            _block(body, (*around, InAsyncWith()), found)
+        case Try(body=body, handlers=handlers, orelse=orelse):
+            _block(body, around, found)
+            for handler in handlers:
+                inside = around if handler.name is None else (*around, InHandler(handler.name))
+                _block(handler.body, inside, found)
+            _block(orelse, around, found)
+        case Finally(body=body, final=final, completion=completion):
+            _block(body, around, found)
+            _block(final, around if completion is None else (*around, InFinal(completion)), found)
+        case _:
+            for block in blocks(statement):
+                _block(block, around, found)

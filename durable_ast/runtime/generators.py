@@ -1,0 +1,421 @@
+"""Generators and coroutines that a frame holds: saved where they stand, rebuilt there.
+
+They run as the user wrote them, uncompiled.  A suspended one is read from outside: its variables, and
+the iterators, managers and exceptions on its value stack (see `compiler.value_stack`).  Only to go on
+in another process it is compiled, to a re-entry twin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from types import (
+    AsyncGeneratorType,
+    CellType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+)
+from typing import Any, TypeAlias
+
+from ..compiler.constructs import Around, InFinal, InHandler, InLoop, InManager
+from ..compiler.lowered import Leaving, Point, PointKind
+from ..compiler.names import BLOCK, CELLS
+from ..compiler.source import FunctionKey
+from ..compiler.value_stack import Slot, position_at, stacks, suspended_at
+from ..errors import NoSourceCodeException
+from ..state.snapshot import Reduced, register
+from .discard import discard
+from .frames import arguments
+from .functions import Function, function_of, function_of_frame, resolve
+
+Generator: TypeAlias = "GeneratorType[Any, Any, Any] | CoroutineType[Any, Any, Any] | AsyncGeneratorType[Any, Any]"
+
+_PREFIX = {GeneratorType: "gi", CoroutineType: "cr", AsyncGeneratorType: "ag"}
+
+saved: list[Generator] = []
+"""The suspended ones that were saved since this was last cleared."""
+
+_rebuilt: list[Generator] = []
+"""The ones that were rebuilt since this was last cleared."""
+
+
+@contextlib.contextmanager
+def only_looking() -> Iterator[None]:
+    """What is rebuilt inside is never run: dropping it runs nothing either."""
+    _rebuilt.clear()
+    try:
+        yield
+    finally:
+        for generator in _rebuilt:
+            discard(generator)
+        _rebuilt.clear()
+
+
+def register_all() -> None:
+    """Let snapshots save generators and coroutines."""
+    for kind in _PREFIX:
+        register(kind, reduce_generator)
+
+
+def _of(generator: Generator, name: str) -> Any:
+    """``gi_frame``, ``cr_frame`` or ``ag_frame``, and so on."""
+    return getattr(generator, f"{_PREFIX[type(generator)]}_{name}")
+
+
+# saving
+
+
+def reduce_generator(generator: Generator) -> Reduced:
+    """What the pickler saves for a generator or coroutine."""
+    frame: FrameType | None = _of(generator, "frame")
+    code: CodeType = _of(generator, "code")
+    if frame is None:
+        return _ended, (_PREFIX[type(generator)], generator.__name__, generator.__qualname__)
+    if _of(generator, "running"):
+        raise TypeError(f"cannot save {generator.__qualname__}(): it is running")
+    if not _is_suspended(generator, frame):
+        return _reduce_unstarted(generator, frame, code)
+    saved.append(generator)
+    function = function_of_frame(code)
+    if function is not None:
+        state = _compiled_state(function, frame)
+    else:
+        function = _compiled(generator, frame, code)
+        state = _plain_state(function, generator, frame, code)
+    block, locals, cells = state
+    key = function.key
+    child = _of(generator, "yieldfrom" if type(generator) is GeneratorType else "await")
+    names = generator.__name__, generator.__qualname__
+    return _rebuild, (
+        key.module,
+        key.qualname,
+        key.ordinal,
+        function.compiled.version,
+        block,
+        locals,
+        cells,
+        child,
+        names,
+    )
+
+
+def _is_suspended(generator: Generator, frame: FrameType) -> bool:
+    if type(generator) is not AsyncGeneratorType:
+        return bool(_of(generator, "suspended"))
+    return suspended_at(frame.f_code, frame.f_lasti) <= frame.f_lasti and bool(_yields_before(frame))
+
+
+def _yields_before(frame: FrameType) -> bool:
+    at = suspended_at(frame.f_code, frame.f_lasti)
+    return frame.f_lasti - at <= 2 and at in stacks(frame.f_code) and at != 0
+
+
+def _reduce_unstarted(generator: Generator, frame: FrameType, code: CodeType) -> Reduced:
+    function = _function_of(generator, code)
+    known = function_of_frame(code)
+    positional, keywords = arguments(code, frame.f_locals)
+    if known is not None:
+        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        own = {name: cell for name, cell in cells.items() if not name.startswith(".")}
+        key = known.key
+        return _start, (key.module, key.qualname, key.ordinal, known.compiled.version, positional, keywords, own)
+    return _call, (function, positional, keywords)
+
+
+def _function_of(generator: Generator, code: CodeType) -> FunctionType:
+    for held in gc.get_referents(generator):
+        if type(held) is FunctionType and held.__code__ is code:
+            return held
+    raise TypeError(f"cannot save {generator.__qualname__}(): its function cannot be found")
+
+
+def _compiled(generator: Generator, frame: FrameType, code: CodeType) -> Function:
+    try:
+        return function_of(code, frame.f_globals)
+    except NoSourceCodeException as error:
+        raise TypeError(f"cannot save {generator.__qualname__}(): {error}") from error
+
+
+State: TypeAlias = tuple[int, dict[str, Any], dict[str, CellType]]
+
+
+def _compiled_state(function: Function, frame: FrameType) -> State:
+    values = frame.f_locals
+    block = values[BLOCK]
+    compiled = function.compiled
+    live = compiled.live[block].locals
+    cells = dict(zip(compiled.cells, values[CELLS], strict=True)) if compiled.cells else {}
+    return block, {name: values[name] for name in live if name in values}, cells
+
+
+def _plain_state(function: Function, generator: Generator, frame: FrameType, code: CodeType) -> State:
+    """The state of a generator that runs uncompiled."""
+    offset = suspended_at(code, frame.f_lasti)
+    point = _point(function, code, offset)
+    values = dict(frame.f_locals)
+    held = _held(generator, code)
+    cells, used = _cells(code, values, held)
+    slots = list(stacks(code)[offset][:-1])  # without the value that was yielded
+    if point.kind is not PointKind.YIELD:
+        slots.pop()  # what is delegated to
+    if slots and code.co_name == "<genexpr>":
+        slots[0] = Slot.ITERATOR
+    on_stack, error = _matched(generator, slots, held[used:])
+    compiled = function.compiled
+    hidden = _hidden(
+        generator, slots, on_stack, error, compiled.constructs[point.number], compiled.live[point.number].locals
+    )
+    known = {**values, **hidden}
+    locals = {name: known[name] for name in compiled.live[point.number].locals if name in known}
+    return point.number, locals, {name: cells[name] for name in compiled.cells}
+
+
+def _point(function: Function, code: CodeType, offset: int) -> Point:
+    points = function.compiled.lowered.points
+    line, end_line, column, end_column = position_at(code, offset)
+    for point in points:
+        place = point.origin
+        where = (place.lineno, place.end_lineno, place.col_offset, place.end_col_offset)  # type: ignore[attr-defined]
+        if where == (line, end_line, column, end_column):
+            return point
+    kinds = [point for point in points if point.kind is not PointKind.PAUSE]
+    if len(kinds) == 1:
+        return kinds[0]
+    raise TypeError(f"cannot save {code.co_qualname}(): it stands where its source has no point, in line {line}")
+
+
+def _held(generator: Generator, code: CodeType) -> list[Any]:
+    """The objects in the slots of a frame: variables, cells, value stack, handled exception."""
+    held = gc.get_referents(generator)
+    last = max(index for index, obj in enumerate(held) if obj is code)
+    return held[last + 1 :]
+
+
+def _cells(code: CodeType, values: dict[str, Any], held: list[Any]) -> tuple[dict[str, CellType], int]:
+    """The cells among the held objects, and how many of these are variables."""
+    shared = {*code.co_cellvars, *code.co_freevars}
+    order = [*code.co_varnames, *(name for name in code.co_cellvars if name not in code.co_varnames), *code.co_freevars]
+    cells: dict[str, CellType] = {}
+    used = 0
+    for name in order:
+        if name in shared:
+            cells[name] = held[used]
+            used += 1
+        elif name in values:
+            used += 1
+    return cells, used
+
+
+def _matched(generator: Generator, slots: list[Slot], held: list[Any]) -> tuple[list[Any], Any]:
+    """The object in each slot, and the exception that is being handled."""
+    empty = {Slot.NULL}  # nothing is visited for an empty slot
+    if len(held) < len(slots) - slots.count(Slot.NULL):
+        empty |= {Slot.EXIT_OWNER, Slot.SELF}  # these may be empty
+    objects = iter(held)
+    try:
+        on_stack = [None if slot in empty else next(objects) for slot in slots]
+    except StopIteration:
+        raise TypeError(f"cannot save {generator.__qualname__}(): its value stack cannot be read") from None
+    rest = list(objects)
+    if len(rest) > 1:
+        raise TypeError(f"cannot save {generator.__qualname__}(): its value stack cannot be read")
+    return on_stack, rest[0] if rest else None
+
+
+def _hidden(
+    generator: Generator, slots: list[Slot], on_stack: list[Any], error: Any, around: Around, live: tuple[str, ...]
+) -> dict[str, Any]:
+    """The values of the twin's hidden locals, which in the plain generator lie on its value stack."""
+    hidden: dict[str, Any] = {}
+    previous = [obj for slot, obj in zip(slots, on_stack, strict=True) if slot is Slot.PREVIOUS]
+    handled: Iterator[Any] = iter([*previous[1:], error])
+    stack = list(zip(slots, on_stack, strict=True))
+
+    def take(*wanted: Slot) -> list[Any]:
+        taken = []
+        for slot in wanted:
+            if not stack or stack[0][0] is not slot:
+                raise TypeError(f"cannot save {generator.__qualname__}(): it stands in the middle of an expression")
+            taken.append(stack.pop(0)[1])
+        return taken
+
+    for construct in around:
+        match construct:
+            case InLoop(iterator=name):
+                (hidden[name],) = take(Slot.ITERATOR)
+            case InManager(manager=name):
+                (leave,) = take(Slot.EXIT)
+                owner = take(Slot.EXIT_OWNER)[0] if stack and stack[0][0] is Slot.EXIT_OWNER else None
+                hidden[name] = owner if owner is not None else leave.__self__
+            case InHandler(error=name):
+                take(Slot.PREVIOUS)
+                hidden[name] = next(handled)
+            case InFinal(completion=completion):
+                if [slot for slot, _ in stack[:2]] == [Slot.PREVIOUS, Slot.EXCEPTION]:
+                    take(Slot.PREVIOUS, Slot.EXCEPTION)
+                    hidden[completion.kind], hidden[completion.error] = int(Leaving.RAISE), next(handled)
+                elif completion.exits:
+                    raise TypeError(f"cannot save {generator.__qualname__}(): it is leaving through a finally")
+                else:
+                    hidden[completion.kind] = int(Leaving.NORMAL)
+            case _:
+                raise TypeError(f"cannot save {generator.__qualname__}(): it stands in an async with")
+    operands = [name for name in live if name.startswith(".t")]
+    values = _operands(stack)
+    if len(values) != len(operands) or any(slot is Slot.PARTIAL for slot, _ in stack):
+        raise TypeError(f"cannot save {generator.__qualname__}(): it stands in the middle of an expression")
+    hidden.update(zip(operands, values, strict=True))
+    return hidden
+
+
+def _operands(stack: list[tuple[Slot, Any]]) -> list[Any]:
+    """Operands on the value stack; a method and its object are one."""
+    values: list[Any] = []
+    for slot, obj in stack:
+        if slot is Slot.SELF and obj is not None:
+            values[-1] = values[-1].__get__(obj)
+        elif slot not in (Slot.NULL, Slot.SELF):
+            values.append(obj)
+    return values
+
+
+# rebuilding
+
+
+class _Primed:
+    """What is delegated to, behind one value that only shows that it has been reached."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self._reached = False
+
+    def __iter__(self) -> _Primed:
+        return self
+
+    __await__ = __iter__
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Go on with what is delegated to."""
+        if not self._reached:
+            self._reached = True
+            return PRIMED
+        return next(self.inner) if value is None else self.inner.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise in what is delegated to."""
+        throw = getattr(self.inner, "throw", None)
+        if throw is None:
+            raise error[-1]
+        return throw(*error)
+
+    def close(self) -> None:
+        """Close what is delegated to."""
+        close = getattr(self.inner, "close", None)
+        if close is not None:
+            close()
+
+    def __reduce__(self) -> Reduced:
+        return _delegate, (self.inner,)
+
+
+def _delegate(inner: Any) -> _Primed:
+    """A rebuilt delegation that is saved again: it has been reached already."""
+    primed = _Primed(inner)
+    primed._reached = True
+    return primed
+
+
+class Mark:
+    """What a rebuilt generator yields when it has reached its place."""
+
+    def __reduce__(self) -> str:
+        return "PRIMED"
+
+
+PRIMED = Mark()
+
+
+def _rebuild(
+    module: str,
+    qualname: str,
+    ordinal: int,
+    version: str,
+    block: int,
+    locals: dict[str, Any],
+    cells: dict[str, CellType],
+    child: Any,
+    names: tuple[str, str],
+) -> Any:
+    """A generator or coroutine that stands where the saved one stood."""
+    function = resolve(FunctionKey(module, qualname, ordinal), version)
+    if isinstance(child, _Primed):
+        child = child.inner
+    awaited = PRIMED if child is None else _Primed(child)
+    generator: Any = function.twin(block, locals, cells, awaited)
+    generator.__name__, generator.__qualname__ = names
+    if isinstance(generator, AsyncGeneratorType):
+        try:
+            reached = generator.asend(None).send(None)
+        except StopIteration as stop:
+            reached = stop.value
+    else:
+        reached = generator.send(None)
+    if reached is not PRIMED:
+        raise RuntimeError(f"{qualname}() did not reach its place when it was rebuilt")
+    _rebuilt.append(generator)
+    return generator
+
+
+def _call(function: FunctionType, positional: list[Any], keywords: dict[str, Any]) -> Any:
+    generator = function(*positional, **keywords)
+    _rebuilt.append(generator)
+    return generator
+
+
+def _start(
+    module: str,
+    qualname: str,
+    ordinal: int,
+    version: str,
+    positional: list[Any],
+    keywords: dict[str, Any],
+    cells: dict[str, CellType],
+) -> Any:
+    function = resolve(FunctionKey(module, qualname, ordinal), version)
+    generator = function.with_cells(cells)(*positional, **keywords)
+    _rebuilt.append(generator)
+    return generator
+
+
+def _ended(kind: str, name: str, qualname: str) -> Any:
+    """One that has ended."""
+    made: Any
+    if kind == "gi":
+        made = (_ for _ in ())
+        next(made, None)
+    elif kind == "cr":
+        made = _nothing()
+        made.close()
+    else:
+        made = _no_items()
+        try:
+            made.asend(None).send(None)
+        except StopAsyncIteration:
+            pass
+    made.__name__, made.__qualname__ = name, qualname
+    return made
+
+
+async def _nothing() -> None: ...
+
+
+async def _no_items() -> Any:
+    return
+    yield
