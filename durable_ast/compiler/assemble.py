@@ -13,7 +13,8 @@ import functools
 import operator
 import sys
 import warnings
-from collections.abc import Iterable
+import weakref
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType
 
@@ -73,7 +74,27 @@ def assemble(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # the user's own compilation has shown them
         code = compile(module, origin.filename, "exec", flags=origin.flags, dont_inherit=True)
-    return _find(code, origin.qualname).replace(co_name=origin.name)
+    made = _find(code, origin.qualname).replace(co_name=origin.name)
+    for nested in nested_codes(made):
+        _made[id(nested)] = weakref.ref(nested)
+    return made
+
+
+def is_made(code: CodeType) -> bool:
+    """Whether `code` is nested in code that was assembled here: its source needs no proof."""
+    found = _made.get(id(code))
+    return found is not None and found() is code
+
+
+_made: dict[int, weakref.ref[CodeType]] = {}
+
+
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    """All code objects inside a code object."""
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield const
+            yield from nested_codes(const)
 
 
 def _decorated(lowered: Lowered) -> bool:

@@ -15,7 +15,7 @@ from .liveness import liveness
 from .lower import lower
 from .lowered import Lowered
 from .managers import Managers, managers
-from .names import BLOCK, CELLS, CHILD, INTRINSICS, LATE, REENTRY, SCRATCH
+from .names import BLOCK, CELLS, CHILD, INTRINSICS, LATE, REENTRY, SCRATCH, is_hidden
 from .number import number
 from .reenter import reenter
 from .running import running
@@ -116,11 +116,13 @@ def compile_function(code: CodeType, namespace: Namespace) -> Compiled:
         UnsupportedSyntaxError: it holds a construct that cannot be made durable.
     """
     source = find_source(code, namespace)
-    cells = shared_variables(code)
-    lowered = number(lower(source.node, code.co_qualname, source.class_name, cells))
+    lowered = number(lower(source.node, code.co_qualname, source.class_name, shared_variables(code)))
     origin = Origin.of(code, source.class_name, source.imports)
-    body = running(lowered, cells)
-    made = assemble(lowered, origin, _bare(lowered.args), body, [*code.co_freevars, *INTRINSICS])
+    args, free = _bare(lowered.args), [*code.co_freevars, *INTRINSICS]
+    made = assemble(lowered, origin, args, running(lowered, ()), free)
+    cells = tuple(name for name in shared_variables(made) if not is_hidden(name))
+    if cells:
+        made = assemble(lowered, origin, args, running(lowered, cells), free)
     own = dict.fromkeys([*made.co_varnames, *made.co_cellvars])
     names = tuple(name for name in own if name not in cells and name not in _BOOKKEEPING)
     return Compiled(source, lowered, origin, made, cells, names)

@@ -10,19 +10,19 @@ Keeps:   the promise that the text is what the code was compiled from.  Line num
 import ast
 import functools
 import linecache
+import re
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any, TypeAlias
 
 from ..errors import NoSourceCodeException
-from .assemble import FUTURE_FLAGS
+from .assemble import FUTURE_FLAGS, is_made, nested_codes
 from .build import at, load, parameters, replaced
 from .build import function as make_function
 from .fingerprint import fingerprint
 from .lower import FunctionNode
-from .suspension import SCOPES
+from .suspension import COMPREHENSIONS, SCOPES
 
 Namespace: TypeAlias = dict[str, Any]
 ScopeNode: TypeAlias = FunctionNode | ast.Lambda | ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp
@@ -69,7 +69,7 @@ class SourceFile:
     tree: ast.Module
     imports: tuple[str, ...]
     codes: dict[str, list[CodeType]]
-    """By qualified name, in the order of the file."""
+    """By plain qualified name, in the order of the file."""
 
 
 def find_source(code: CodeType, namespace: Namespace) -> FunctionSource:
@@ -79,14 +79,13 @@ def find_source(code: CodeType, namespace: Namespace) -> FunctionSource:
         NoSourceCodeException: there is no text, or it is another one.
     """
     file = _verified_file(code, namespace)
-    same = file.codes.get(code.co_qualname, [])
-    ordinal = next((i for i, other in enumerate(same) if _is_same_place(other, code)), 0)
     node, class_name = _locate(file, code)
+    ordinal = _ordinal(file, code, node)
     function = _as_function(node, code.co_name)
     start, end = _lines(node)
     module = namespace.get("__name__") or ""
     return FunctionSource(
-        key=FunctionKey(module, code.co_qualname, ordinal),
+        key=FunctionKey(module, plain_qualname(code), ordinal),
         node=function,
         class_name=class_name,
         filename=file.filename,
@@ -94,6 +93,27 @@ def find_source(code: CodeType, namespace: Namespace) -> FunctionSource:
         text="".join(file.lines[start - 1 : end]),
         version=fingerprint(function),
     )
+
+
+_COMPREHENSION = re.compile(r"<(?:(?:list|set|dict)comp|genexpr)>\.(?:<locals>\.)?")
+
+
+def plain_qualname(code: CodeType) -> str:
+    """The qualified name without comprehensions on the way: whether those are functions depends on
+    the version of Python."""
+    return _COMPREHENSION.sub("", code.co_qualname)
+
+
+REWRITTEN = 1000
+"""Ordinals from here on are of generator expressions that stand in the text as other comprehensions."""
+
+
+def _ordinal(file: SourceFile, code: CodeType, node: ScopeNode) -> int:
+    if isinstance(node, COMPREHENSIONS):
+        every = [other for other in ast.walk(file.tree) if isinstance(other, COMPREHENSIONS)]
+        return REWRITTEN + every.index(node)
+    same = file.codes.get(plain_qualname(code), [])
+    return next((i for i, other in enumerate(same) if _is_same_place(other, code)), 0)
 
 
 def find_code(filename: str, namespace: Namespace, qualname: str, ordinal: int) -> CodeType | None:
@@ -121,7 +141,7 @@ def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
             file = _parsed(filename, "".join(lines), flags)
         except SyntaxError:
             file = None
-        if file is not None and _holds(file, code, namespace):
+        if file is not None and (is_made(code) or _holds(file, code, namespace)):
             return file
         if attempt == 0:
             linecache.checkcache(filename)
@@ -146,7 +166,7 @@ def _parsed(filename: str, text: str, flags: int) -> SourceFile:
         module = _compiled(tree, filename, flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     codes: dict[str, list[CodeType]] = {}
     for code in nested_codes(module):
-        codes.setdefault(code.co_qualname, []).append(code)
+        codes.setdefault(plain_qualname(code), []).append(code)
     for same in codes.values():
         same.sort(key=_place)
     return SourceFile(filename, text.splitlines(keepends=True), tree, _imported(tree), codes)
@@ -172,14 +192,6 @@ def _compiled(tree: ast.Module, filename: str, flags: int) -> CodeType:
     return code
 
 
-def nested_codes(code: CodeType) -> Iterator[CodeType]:
-    """All code objects inside a code object."""
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield const
-            yield from nested_codes(const)
-
-
 def _place(code: CodeType) -> tuple[int, int, int]:
     """Where a code object stands: its first line, and the first position inside that is known."""
     for line, _, column, _ in code.co_positions():
@@ -195,7 +207,7 @@ def _is_same_place(first: CodeType, second: CodeType) -> bool:
 def _holds(file: SourceFile, code: CodeType, namespace: Namespace) -> bool:
     """Whether `code` comes from this text."""
     candidates = [
-        other for other in file.codes.get(code.co_qualname, []) if other.co_firstlineno == code.co_firstlineno
+        other for other in file.codes.get(plain_qualname(code), []) if other.co_firstlineno == code.co_firstlineno
     ]
     if any(other == code for other in candidates):
         return True

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dis
 import enum
 import functools
+import itertools
 import sys
 from types import CodeType
 from typing import TypeAlias
@@ -53,6 +54,11 @@ def suspended_at(code: CodeType, offset: int) -> int:
     return max((at for at in yields if at <= offset), default=offset)
 
 
+def has_suspended(code: CodeType, offset: int) -> bool:
+    """Whether a frame with this `f_lasti` has been suspended, not just created."""
+    return _instructions(code)[offset].opname in ("YIELD_VALUE", "RESUME")
+
+
 @functools.lru_cache(maxsize=256)
 def _instructions(code: CodeType) -> dict[int, dis.Instruction]:
     return {instruction.offset: instruction for instruction in dis.get_instructions(code)}
@@ -68,7 +74,7 @@ def stacks(code: CodeType) -> dict[int, Stack]:
     """The value stack before each instruction that can be reached."""
     instructions = _instructions(code)
     offsets = list(instructions)
-    following = dict(zip(offsets, offsets[1:], strict=False))
+    following = dict(itertools.pairwise(offsets))
     handlers = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
     found: dict[int, Stack] = {}
     todo: list[tuple[int, Stack]] = [(offsets[0], ())]

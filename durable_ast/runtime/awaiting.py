@@ -7,30 +7,34 @@ with a coroutine depends on its code object alone, so the answer is remembered b
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
-from collections.abc import Awaitable, Callable
-from types import CodeType, CoroutineType, FunctionType
+from collections.abc import Awaitable
+from types import CoroutineType
 from typing import Any, TypeAlias
 
 from ..compiler.lowered import PointKind
-from ..errors import DurableError
 from . import events
-from .branch import Branch, current
+from .async_generators import advance, as_it_is
+from .branch import Branch
 from .call_stack import Waiting
-from .frames import arguments, arguments_of
-from .functions import Function, function_of, function_of_frame
-
-log = logging.getLogger("durable_ast")
+from .frames import arguments_of
+from .functions import Function, arguments, function_of_frame
+from .generators import closure_of
+from .plans import Plan, Plans
+from .running_branch import current
 
 Coroutine: TypeAlias = "CoroutineType[Any, Any, Any]"
-Plan: TypeAlias = Callable[[Branch, Any], Any]
 
 _OPERATIONS: dict[int, Plan] = {
     id(asyncio.sleep.__code__): events.begin_sleep,
     id(events.wait_for_event.__code__): events.begin_wait,
+    id(advance.__code__): as_it_is,
 }
 """Coroutine functions with a durable form of their own."""
+
+
+def plans_for(packages: frozenset[str]) -> Plans:
+    """The plans of a program whose functions are in these packages."""
+    return Plans(packages, _OPERATIONS)
 
 
 def decide(awaitable: Any) -> Any:
@@ -51,57 +55,24 @@ def _step(branch: Branch, awaitable: Any) -> Any:
     return branch.step(awaitable) if branch.saves_steps else awaitable
 
 
-class Plans(dict[int, Plan]):
-    """The decisions for one idea of which code is the user's own.
-
-    Args:
-        packages: the top-level packages whose functions become frames.
-    """
-
-    def __init__(self, packages: frozenset[str]) -> None:
-        super().__init__(_OPERATIONS)
-        self.packages = packages
-        self._codes: list[CodeType] = []
-
-    def remember(self, code: CodeType, plan: Plan) -> None:
-        self._codes.append(code)  # an id is only good for as long as its object lives
-        self[id(code)] = plan
-
-
 def _plan(branch: Branch, coroutine: Coroutine) -> Plan:
     if coroutine.cr_suspended or coroutine.cr_frame is None:
         return _step  # started by hand: what is left of it is one step
-    code = coroutine.cr_code
     plan = _frame_plan(branch, coroutine)
-    plans: Plans = branch.plans  # type: ignore[assignment]
-    plans.remember(code, plan)
+    branch.plans.remember(coroutine.cr_code, plan)
     return plan
 
 
 def _frame_plan(branch: Branch, coroutine: Coroutine) -> Plan:
     code = coroutine.cr_code
-    known = function_of_frame(code)
-    if known is not None:
-        return _as_it_is
+    if function_of_frame(code) is not None:
+        return as_it_is
     assert coroutine.cr_frame is not None
-    namespace = coroutine.cr_frame.f_globals
-    plans: Plans = branch.plans  # type: ignore[assignment]
-    package = str(namespace.get("__name__", "")).partition(".")[0]
-    if package not in plans.packages:
-        return _step
-    try:
-        function = function_of(code, namespace)
-    except DurableError as error:
-        log.warning("%s runs as one step: %s", code.co_qualname, error)
-        return _step
-    points = function.compiled.lowered.points
-    if not points:
+    function = branch.plans.function(code, coroutine.cr_frame.f_globals)
+    points = [] if function is None else function.compiled.lowered.points
+    if function is None or not points:
         return _step
     return _Adopt(function, is_step=all(point.kind is PointKind.PAUSE for point in points))
-
-
-def _as_it_is(branch: Branch, coroutine: Coroutine) -> Coroutine:
-    return coroutine
 
 
 class _Adopt:
@@ -127,15 +98,6 @@ def adopt(function: Function, coroutine: Coroutine) -> Coroutine:
     frame.__name__, frame.__qualname__ = coroutine.__name__, coroutine.__qualname__
     coroutine.close()
     return frame
-
-
-def closure_of(coroutine: Coroutine) -> FunctionType:
-    """The function whose call made a coroutine; its frame holds on to it."""
-    code = coroutine.cr_code
-    for held in gc.get_referents(coroutine):
-        if type(held) is FunctionType and held.__code__ is code:
-            return held
-    raise DurableError(f"the function of {coroutine!r} cannot be found")
 
 
 def leaf_of(branch: Branch, waiting: Waiting) -> Awaitable[Any] | None:

@@ -8,7 +8,6 @@ sees it, so it cannot catch it.
 
 from __future__ import annotations
 
-import contextvars
 import sys
 import types
 from collections.abc import Awaitable, Callable, Generator
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import DurableError, NotPersistableError
 from . import frames, generators, staged
+from .async_generators import advance
 from .call_stack import CallStack, Waiting
 from .discard import discard
 from .functions import Frame, resolve
@@ -25,9 +25,7 @@ from .unsaved import explain_unsaved
 
 if TYPE_CHECKING:
     from .instance import Instance
-
-current: contextvars.ContextVar[Branch | None] = contextvars.ContextVar("durable_ast.branch", default=None)
-"""The branch whose frames run in this context."""
+    from .plans import Plans
 
 
 class Signal:
@@ -102,7 +100,7 @@ class Branch:
 
     __slots__ = ("_outer_error", "_savable", "flights", "in_step", "instance", "plans", "saves_steps")
 
-    def __init__(self, instance: Instance, plans: dict[int, Any]) -> None:
+    def __init__(self, instance: Instance, plans: Plans) -> None:
         self.instance = instance
         self.in_step = False
         self.saves_steps = instance.saves_steps
@@ -163,7 +161,7 @@ class Branch:
             wake_at: when it wants to be woken, in seconds since 1970.
         """
         flights = self._in_flight(raised)
-        stack = CallStack(frames.capture(frame, _DRIVER, _LEAF), waiting, flights)
+        stack = CallStack(frames.capture(frame, _DRIVER, _LEAF, advance.__code__), waiting, flights)
         generators.saved.clear()
         try:
             lost = self._savable.lost(stack)

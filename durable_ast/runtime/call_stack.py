@@ -7,7 +7,7 @@ records are what a checkpoint takes from them, and what they are built from agai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import CellType
+from types import CellType, MappingProxyType
 from typing import Any, TypeAlias
 
 from ..compiler.managers import Manager
@@ -16,6 +16,7 @@ from ..compiler.table import CodeBlock
 from ..state import snapshot
 from .appended import AppendedBlock
 from .functions import function_of
+from .generators import Later, flying
 
 Waiting: TypeAlias = "tuple[Any, ...]"
 """What the innermost call waits for, as a tag and its arguments (see `leaves`)."""
@@ -40,6 +41,8 @@ class FunctionCall:
         locals: its live locals, or its arguments while `block` is 0.
         cells: the variables it shares with other functions.
         is_step: whether its end is a checkpoint, as the end of a step is.
+        generator: the async generator whose frame it is, if it is one's.
+        later: takes what such a frame awaits, when it is rebuilt.
         blocks: the code that is left to run, of a call that was pushed.
         spare_cells: variables it shares and will not read; they matter if another function has them.
         managers: the context managers that are entered, outermost first.
@@ -47,19 +50,13 @@ class FunctionCall:
         operands: the values that entering them again takes.
     """
 
-    __slots__ = (
-        "block",
-        "blocks",
-        "cells",
-        "entered",
-        "is_step",
-        "key",
-        "locals",
-        "managers",
-        "operands",
-        "spare_cells",
-        "version",
-    )
+    generator: Any = None
+    later: Later | None = None
+    blocks: list[AppendedBlock]
+    spare_cells: Mapping[str, CellType] = MappingProxyType({})
+    managers: tuple[Manager, ...] = ()
+    entered: Mapping[str, Any] = MappingProxyType({})
+    operands: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, fn: Callable[..., Any], kwargs: Mapping[str, Any] | None = None) -> None:
         function = getattr(fn, "fn", fn)
@@ -71,12 +68,7 @@ class FunctionCall:
         closure = function.__closure__ or ()
         self.cells: dict[str, CellType] = dict(zip(function.__code__.co_freevars, closure, strict=True))
         self.is_step = False
-        self.spare_cells: dict[str, CellType]
-        self.managers: tuple[Manager, ...]
-        self.entered: dict[str, Any]
-        self.operands: dict[str, Any]
         self.blocks = [AppendedBlock(function)]
-        self.spare_cells, self.managers, self.entered, self.operands = {}, (), {}, {}
 
     def append_code_block(self, block: CodeBlock) -> None:
         """Add a block to the end of the call.
@@ -112,8 +104,6 @@ class FunctionCall:
         call = cls.__new__(cls)
         call.key, call.version, call.block = key, version, block
         call.locals, call.cells, call.is_step = locals, cells, is_step
-        call.blocks = []
-        call.spare_cells, call.managers, call.entered, call.operands = {}, (), {}, {}
         return call
 
     def visible_locals(self) -> dict[str, Any]:
@@ -129,13 +119,17 @@ class FunctionCall:
         key = self.key
         locals = self.locals if locals is None else locals
         cells = self.cells if cells is None else cells
-        return key.module, key.qualname, key.ordinal, self.version, self.block, locals, cells, self.is_step
+        state = key.module, key.qualname, key.ordinal, self.version, self.block, locals, cells, self.is_step
+        return state if self.generator is None else (*state, self.generator, self.later)
 
     @classmethod
     def from_state(cls, state: tuple[Any, ...]) -> FunctionCall:
         """The record in such a tuple."""
-        module, qualname, ordinal, *rest = state
-        return cls.captured(FunctionKey(module, qualname, ordinal), *rest)
+        module, qualname, ordinal, version, block, locals, cells, is_step, *flying = state
+        call = cls.captured(FunctionKey(module, qualname, ordinal), version, block, locals, cells, is_step)
+        if flying:
+            call.generator, call.later = flying
+        return call
 
     def __repr__(self) -> str:
         return f"<FunctionCall {self.key} block {self.block}>"
@@ -199,7 +193,9 @@ class CallStack:
         spare = {
             (index, name): cell for index, call in enumerate(self.stack) for name, cell in call.spare_cells.items()
         }
-        return snapshot.dumps_with_cells((self.waiting, calls, self.flights), spare)
+        with flying({id(call.generator): state[:7] + state[9:] for call, state in zip(self.stack, calls, strict=True)
+                     if call.generator is not None}):  # fmt: skip
+            return snapshot.dumps_with_cells((self.waiting, calls, self.flights), spare)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CallStack:

@@ -16,8 +16,9 @@ from typing import Any
 from ..errors import DurableError, PauseForEventException
 from ..state import snapshot
 from ..state.schema import Message
-from .branch import Branch, Park, current, signal
+from .branch import Branch, Park, signal
 from .frames import arguments_of
+from .running_branch import current
 
 
 async def wait_for_event(name: str, *, timeout: float | None = None) -> Any:

@@ -14,26 +14,31 @@ from typing import Any
 
 from ..compiler.names import BLOCK, CELLS
 from .call_stack import FunctionCall
-from .functions import Frame, Function, function_of_frame, resolve
+from .functions import Frame, Function, arguments, function_of_frame, resolve
+from .generators import Later
 
 _CLEARS_LOCALS = sys.version_info < (3, 13)
 
 
-def capture(frame: FrameType | None, driver: CodeType, step: CodeType) -> list[FunctionCall]:
+def capture(frame: FrameType | None, driver: CodeType, step: CodeType, advance: CodeType) -> list[FunctionCall]:
     """The calls whose frames lie between `frame` and the driver, outermost first.
 
     Args:
         frame: the innermost frame.
         driver: the code of the function that drives the outermost one.
         step: the code of the wrapper around a frame that ends in a checkpoint.
+        advance: the code of the function that asks an async generator for an item.
     """
     calls: list[FunctionCall] = []
     while frame is not None and frame.f_code is not driver:
-        function = function_of_frame(frame.f_code)
+        code = frame.f_code
+        function = function_of_frame(code)
         if function is not None:
             calls.append(_captured(function, frame))
-        elif frame.f_code is step and calls:
+        elif code is step and calls:
             calls[-1].is_step = True
+        elif code is advance and calls:
+            calls[-1].generator, calls[-1].later = frame.f_locals["generator"], Later()
         frame = frame.f_back
     calls.reverse()
     return calls
@@ -81,31 +86,27 @@ def arguments_of(coroutine: CoroutineType[Any, Any, Any]) -> dict[str, Any]:
     return frame.f_locals
 
 
-def arguments(code: CodeType, locals: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """How to call a function so that its parameters have these values."""
-    count, keyword_only = code.co_argcount, code.co_kwonlyargcount
-    names = code.co_varnames
-    positional = [locals[name] for name in names[:count]]
-    keywords = {name: locals[name] for name in names[count : count + keyword_only]}
-    index = count + keyword_only
-    if code.co_flags & 0x04:
-        positional.extend(locals[names[index]])
-        index += 1
-    if code.co_flags & 0x08:
-        keywords.update(locals[names[index]])
-    return positional, keywords
-
-
-def restore(calls: list[FunctionCall], leaf: Any, as_step: Callable[[Awaitable[Any]], Any]) -> Frame:
+def restore(
+    calls: list[FunctionCall],
+    leaf: Any,
+    as_step: Callable[[Awaitable[Any]], Any],
+    advance: Callable[[Any], Any],
+) -> Frame:
     """The outermost of the frames that go on where these calls stood.
 
     Args:
         calls: outermost first.
         leaf: what the innermost call awaits.
         as_step: wraps a frame whose end is a checkpoint.
+        advance: asks an async generator for an item.
     """
     child = leaf
     for call in reversed(calls):
+        if call.generator is not None:
+            assert call.later is not None
+            call.later.value = child
+            child = advance(call.generator)
+            continue
         child = _frame(call, child)
         if call.is_step:
             child = as_step(child)

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from types import CellType, CodeType, CoroutineType, FunctionType
 from typing import Any, TypeAlias
 
+from ..compiler.assemble import nested_codes
 from ..compiler.compiled import Compiled, compile_function
-from ..compiler.source import FunctionKey, Namespace, find_code
+from ..compiler.source import REWRITTEN, FunctionKey, Namespace, find_code, plain_qualname
 from ..errors import CodeChangedError
 from .intrinsics import UNBOUND
 
@@ -144,6 +145,8 @@ def find_function_code(key: FunctionKey) -> tuple[CodeType, Namespace]:
         except ImportError as error:
             raise CodeChangedError(f"{key} is needed to go on, but its module cannot be imported: {error}") from error
     namespace = module.__dict__
+    if key.ordinal >= REWRITTEN:
+        return _rewritten(key, namespace), namespace
     if "<locals>" not in key.qualname and not key.ordinal:
         code = _code_of(_attribute(module, key.qualname))
         if code is not None and code.co_qualname == key.qualname:
@@ -153,6 +156,18 @@ def find_function_code(key: FunctionKey) -> tuple[CodeType, Namespace]:
     if code is None:
         raise CodeChangedError(f"{key} is needed to go on, but there is no such function any more")
     return code, namespace
+
+
+def _rewritten(key: FunctionKey, namespace: Namespace) -> CodeType:
+    """The code of a comprehension that became a generator expression: it is part of the compiled
+    form of the function around it."""
+    around = key.qualname.rpartition(".<locals>.")[0]
+    for ordinal in range(REWRITTEN):
+        code, _ = find_function_code(FunctionKey(key.module, around, ordinal))
+        for nested in nested_codes(function_of(code, namespace).compiled.code):
+            if plain_qualname(nested) == key.qualname and function_of(nested, namespace).key == key:
+                return nested
+    raise CodeChangedError(f"{key} is needed to go on, but there is no such function any more")
 
 
 def _attribute(owner: Any, qualname: str) -> Any:
@@ -170,3 +185,18 @@ def _code_of(obj: Any) -> CodeType | None:
         obj = inner
     code = getattr(obj, "__code__", None)
     return code if isinstance(code, CodeType) else None
+
+
+def arguments(code: CodeType, locals: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """How to call a function so that its parameters have these values."""
+    count, keyword_only = code.co_argcount, code.co_kwonlyargcount
+    names = code.co_varnames
+    positional = [locals[name] for name in names[:count]]
+    keywords = {name: locals[name] for name in names[count : count + keyword_only]}
+    index = count + keyword_only
+    if code.co_flags & 0x04:
+        positional.extend(locals[names[index]])
+        index += 1
+    if code.co_flags & 0x08:
+        keywords.update(locals[names[index]])
+    return positional, keywords

@@ -25,12 +25,11 @@ from ..compiler.constructs import Around, InFinal, InHandler, InLoop, InManager
 from ..compiler.lowered import Leaving, Point, PointKind
 from ..compiler.names import BLOCK, CELLS
 from ..compiler.source import FunctionKey
-from ..compiler.value_stack import Slot, position_at, stacks, suspended_at
+from ..compiler.value_stack import Slot, has_suspended, position_at, stacks, suspended_at
 from ..errors import NoSourceCodeException
 from ..state.snapshot import Reduced, register
 from .discard import discard
-from .frames import arguments
-from .functions import Function, function_of, function_of_frame, resolve
+from .functions import Function, arguments, function_of, function_of_frame, resolve
 
 Generator: TypeAlias = "GeneratorType[Any, Any, Any] | CoroutineType[Any, Any, Any] | AsyncGeneratorType[Any, Any]"
 
@@ -41,6 +40,21 @@ saved: list[Generator] = []
 
 _rebuilt: list[Generator] = []
 """The ones that were rebuilt since this was last cleared."""
+
+
+_flying: dict[int, tuple[Any, ...]] = {}
+"""The async generators whose frames belong to the call stack that is being saved, by id: how to
+rebuild each."""
+
+
+@contextlib.contextmanager
+def flying(generators: dict[int, tuple[Any, ...]]) -> Iterator[None]:
+    """Inside, these running async generators can be saved: they are frames of the call stack."""
+    _flying.update(generators)
+    try:
+        yield
+    finally:
+        _flying.clear()
 
 
 @contextlib.contextmanager
@@ -75,9 +89,11 @@ def reduce_generator(generator: Generator) -> Reduced:
     code: CodeType = _of(generator, "code")
     if frame is None:
         return _ended, (_PREFIX[type(generator)], generator.__name__, generator.__qualname__)
+    if id(generator) in _flying:
+        return _rebuild_flying, _flying[id(generator)]
     if _of(generator, "running"):
         raise TypeError(f"cannot save {generator.__qualname__}(): it is running")
-    if not _is_suspended(generator, frame):
+    if not is_started(generator):
         return _reduce_unstarted(generator, frame, code)
     saved.append(generator)
     function = function_of_frame(code)
@@ -103,19 +119,22 @@ def reduce_generator(generator: Generator) -> Reduced:
     )
 
 
-def _is_suspended(generator: Generator, frame: FrameType) -> bool:
+def frame_of(generator: Generator) -> FrameType:
+    """The frame of a generator that has not ended."""
+    frame: FrameType = _of(generator, "frame")
+    return frame
+
+
+def is_started(generator: Generator) -> bool:
+    """Whether a generator that has not ended has been started."""
     if type(generator) is not AsyncGeneratorType:
-        return bool(_of(generator, "suspended"))
-    return suspended_at(frame.f_code, frame.f_lasti) <= frame.f_lasti and bool(_yields_before(frame))
-
-
-def _yields_before(frame: FrameType) -> bool:
-    at = suspended_at(frame.f_code, frame.f_lasti)
-    return frame.f_lasti - at <= 2 and at in stacks(frame.f_code) and at != 0
+        return bool(_of(generator, "suspended") or _of(generator, "running"))
+    frame = frame_of(generator)  # `ag_suspended` is new in Python 3.12
+    return generator.ag_running or has_suspended(frame.f_code, frame.f_lasti)
 
 
 def _reduce_unstarted(generator: Generator, frame: FrameType, code: CodeType) -> Reduced:
-    function = _function_of(generator, code)
+    function = closure_of(generator)
     known = function_of_frame(code)
     positional, keywords = arguments(code, frame.f_locals)
     if known is not None:
@@ -126,11 +145,13 @@ def _reduce_unstarted(generator: Generator, frame: FrameType, code: CodeType) ->
     return _call, (function, positional, keywords)
 
 
-def _function_of(generator: Generator, code: CodeType) -> FunctionType:
+def closure_of(generator: Generator) -> FunctionType:
+    """The function whose call made a generator or coroutine; its frame holds on to it."""
+    code = _of(generator, "code")
     for held in gc.get_referents(generator):
         if type(held) is FunctionType and held.__code__ is code:
             return held
-    raise TypeError(f"cannot save {generator.__qualname__}(): its function cannot be found")
+    raise TypeError(f"the function of {generator!r} cannot be found")
 
 
 def _compiled(generator: Generator, frame: FrameType, code: CodeType) -> Function:
@@ -373,6 +394,33 @@ def _rebuild(
     return generator
 
 
+class Later:
+    """What the saved point of a frame awaits, when that is made after the frame."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    def __reduce__(self) -> Reduced:
+        return Later, ()
+
+
+def _rebuild_flying(
+    module: str,
+    qualname: str,
+    ordinal: int,
+    version: str,
+    block: int,
+    locals: dict[str, Any],
+    cells: dict[str, CellType],
+    later: Later,
+) -> Any:
+    """An async generator that will go on to its place when its next item is asked for."""
+    function = resolve(FunctionKey(module, qualname, ordinal), version)
+    generator: Any = function.twin(block, locals, cells, later)
+    _rebuilt.append(generator)
+    return generator
+
+
 def _call(function: FunctionType, positional: list[Any], keywords: dict[str, Any]) -> Any:
     generator = function(*positional, **keywords)
     _rebuilt.append(generator)
@@ -405,10 +453,8 @@ def _ended(kind: str, name: str, qualname: str) -> Any:
         made.close()
     else:
         made = _no_items()
-        try:
+        with contextlib.suppress(StopAsyncIteration):
             made.asend(None).send(None)
-        except StopAsyncIteration:
-            pass
     made.__name__, made.__qualname__ = name, qualname
     return made
 

@@ -13,9 +13,10 @@ from ..state import snapshot
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore, Write
 from . import generators, staged
-from .branch import Branch, Park, Signal, Stop, abandon, current, drive
+from .branch import Branch, Park, Signal, Stop, abandon, drive
 from .call_stack import CallStack
 from .functions import Frame
+from .running_branch import current
 
 
 class Durability(enum.Enum):

@@ -185,8 +185,6 @@ def functions() -> dict[str, Any]:
     return {
         ".iter": builtins.iter,
         ".once": Once,
-        ".aiter": aiter,
-        ".anext": anext,
         ".aenter": aenter,
         ".aexit": aexit,
         ".slice": builtins.slice,

@@ -6,7 +6,7 @@ from types import CellType
 
 from ..compiler.names import INTRINSICS
 from ..errors import PauseForEventException
-from . import awaiting, events, functions, intrinsics, staged
+from . import async_generators, awaiting, events, functions, intrinsics, staged
 
 
 def bind() -> None:
@@ -17,5 +17,7 @@ def bind() -> None:
         ".pause": events.pause,
         ".Pause": PauseForEventException,
         ".child": staged.child,
+        ".aiter": async_generators.aiter,
+        ".anext": async_generators.anext,
     }
     functions.intrinsics.update({name: CellType(bound[name]) for name in INTRINSICS})

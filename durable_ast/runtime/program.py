@@ -15,13 +15,13 @@ from ..compiler.explain import explanation
 from ..compiler.source import FunctionKey
 from ..compiler.table import CodeBlock, code_blocks
 from ..errors import AlreadyDurableException, NoSourceCodeException
-from .awaiting import Plans
-from .branch import current
+from .awaiting import plans_for
 from .call_stack import FunctionCall
 from .defaults import default_backend
 from .frames import captured_start
 from .functions import Frame, function_of
 from .instance import Durability, Settings
+from .running_branch import current
 from .runtime import DurableRuntime
 from .tracebacks import without_library_frames
 
@@ -74,7 +74,7 @@ class DurableProgram(Generic[P, R]):
             inspect.markcoroutinefunction(self)
         compiled = function_of(function.__code__, function.__globals__)
         self.key: FunctionKey = compiled.key
-        self.plans = Plans(_packages(function, deep))
+        self.plans = plans_for(_packages(function, deep))
         self._function = function
         self._running = _with_defaults(compiled.running(function), function)
         names = (*function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount],)

@@ -13,6 +13,7 @@ from ..state.schema import Record, Status
 from ..stores.base import InstanceBusy, InstanceStore, check_instance_id
 from ..stores.two_methods import TwoMethodStore
 from .appended import blocks_function, run_blocks, start_blocks
+from .async_generators import advance
 from .awaiting import leaf_of
 from .branch import Branch
 from .call_stack import CallStack, Waiting
@@ -194,7 +195,7 @@ def _restored(branch: Branch, data: bytes) -> Frame:
         return loader.frame()
     stack = CallStack.from_bytes(data)
     branch.flights = stack.flights
-    return restore(stack.stack, leaf(stack.waiting), branch.leaf)
+    return restore(stack.stack, leaf(stack.waiting), branch.leaf, advance)
 
 
 def _store_of(backend: OrchestrationBackend) -> InstanceStore:

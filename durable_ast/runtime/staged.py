@@ -10,7 +10,7 @@ manager, reads the next; what was one object is still one, whatever its stage.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CellType
 from typing import Any
@@ -19,6 +19,7 @@ from ..compiler.managers import Manager
 from ..state import snapshot
 from .call_stack import CallStack, FunctionCall
 from .functions import Frame, resolve
+from .generators import Later
 from .intrinsics import LOST
 
 MARK = b"staged:"
@@ -103,6 +104,8 @@ def dumps(stack: CallStack, lost: Sequence[Lost]) -> bytes:
     """
     cells: dict[int, int] = {}
     for call in stack.stack:
+        if call.generator is not None:
+            raise TypeError(f"{call.key.qualname}() is being iterated over, inside of a manager that cannot be saved")
         for cell in (*call.cells.values(), *call.spare_cells.values()):
             cells.setdefault(id(cell), len(cells))
     names = _Names(lost, cells)
@@ -155,7 +158,7 @@ def _stage(value: Any, names: _Names) -> int:
     return names.stage
 
 
-def _contents(cells: dict[str, CellType]) -> dict[str, Any]:
+def _contents(cells: Mapping[str, CellType]) -> dict[str, Any]:
     contents = {}
     for name, cell in cells.items():
         try:
@@ -239,7 +242,9 @@ class Resumption:
 
 def child(awaited: Any) -> Any:
     """What a saved point awaits; the intrinsic `.child`."""
-    return awaited.child() if type(awaited) is Resumption else awaited
+    if type(awaited) is Resumption:
+        return awaited.child()
+    return awaited.value if type(awaited) is Later else awaited
 
 
 @dataclass(frozen=True, slots=True)
