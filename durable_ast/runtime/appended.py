@@ -91,7 +91,7 @@ async def run_blocks(call: Any) -> Any:
             call.locals = outcome[1]
         else:
             result = outcome
-        call.blocks.pop(0)
+        call.blocks = call.blocks[1:]
     return result
 
 

@@ -52,7 +52,7 @@ class FunctionCall:
 
     generator: Any = None
     later: Later | None = None
-    blocks: list[AppendedBlock]
+    blocks: tuple[AppendedBlock, ...] = ()
     spare_cells: Mapping[str, CellType] = MappingProxyType({})
     managers: tuple[Manager, ...] = ()
     entered: Mapping[str, Any] = MappingProxyType({})
@@ -68,7 +68,7 @@ class FunctionCall:
         closure = function.__closure__ or ()
         self.cells: dict[str, CellType] = dict(zip(function.__code__.co_freevars, closure, strict=True))
         self.is_step = False
-        self.blocks = [AppendedBlock(function)]
+        self.blocks = (AppendedBlock(function),)
 
     def append_code_block(self, block: CodeBlock) -> None:
         """Add a block to the end of the call.
@@ -88,7 +88,7 @@ class FunctionCall:
         """
         if block.fn is None:
             raise TypeError("a block to append needs its code: CodeBlock(function)")
-        self.blocks.append(AppendedBlock(block.fn))
+        self.blocks += (AppendedBlock(block.fn),)
 
     @classmethod
     def captured(

@@ -38,7 +38,10 @@ def capture(frame: FrameType | None, driver: CodeType, step: CodeType, advance: 
         elif code is step and calls:
             calls[-1].is_step = True
         elif code is advance and calls:
-            calls[-1].generator, calls[-1].later = frame.f_locals["generator"], Later()
+            call = calls[-1]
+            call.generator, call.later = frame.f_locals["generator"], Later()
+            call.cells = {**call.cells, **call.spare_cells}  # it is rebuilt before these could be sorted out
+            call.spare_cells = {}
         frame = frame.f_back
     calls.reverse()
     return calls
