@@ -71,6 +71,11 @@ class Steps:
     def __init__(self, *items) -> None:
         self.items = list(items)
 
+    def __eq__(self, other):
+        return isinstance(other, Steps) and self.items == other.items
+
+    __hash__ = None
+
     def __aiter__(self):
         return self
 

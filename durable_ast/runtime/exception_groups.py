@@ -29,7 +29,7 @@ class Star:
             self.matched, self._rest = rest.split(kind)
         elif isinstance(rest, kind):
             # a naked exception is wrapped; it has its place in the text, so its traceback is the group's
-            group = BaseExceptionGroup("", [rest])
+            group = BaseExceptionGroup("", (rest,))
             group.__traceback__ = rest.__traceback__
             self.matched, self._rest = group, None
         return self.matched is not None

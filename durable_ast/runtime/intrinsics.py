@@ -5,9 +5,9 @@ rest, which only spells out what CPython's bytecode does in one instruction.
 """
 
 import builtins
+import inspect
 import itertools
-import sys
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -31,13 +31,10 @@ def aiter(iterable: Any) -> Any:
     """``GET_AITER``."""
     cls = type(iterable)
     if not hasattr(cls, "__aiter__"):
-        raise TypeError(f"'async for' requires an object with __aiter__ method, got {cls.__name__}")
+        raise _error_of(_iterate(iterable))
     iterator = cls.__aiter__(iterable)
-    kind = type(iterator)
-    if not hasattr(kind, "__anext__"):
-        raise TypeError(
-            f"'async for' received an object from __aiter__ that does not implement __anext__: {kind.__name__}"
-        )
+    if not hasattr(type(iterator), "__anext__"):
+        raise _error_of(_iterate(_Gives(iterator)))
     return iterator
 
 
@@ -45,48 +42,83 @@ def anext(iterator: AsyncIterator[Any]) -> Awaitable[Any]:
     """``GET_ANEXT``."""
     step = type(iterator).__anext__(iterator)
     if not _is_awaitable(step):
-        raise TypeError(
-            f"'async for' received an invalid object from __anext__: {type(step).__name__}"
-        ) from _await_error(step)
+        raise _error_of(_iterate(_Gives(_Gives(step))))
     return step
-
-
-def _is_awaitable(value: object) -> bool:
-    return hasattr(type(value), "__await__") or bool(getattr(getattr(value, "gi_code", None), "co_flags", 0) & 0x100)
-
-
-def _await_error(value: object) -> TypeError:
-    return TypeError(f"object {type(value).__name__} can't be used in 'await' expression")
 
 
 def aenter(manager: Any) -> Awaitable[Any]:
     """``BEFORE_ASYNC_WITH``."""
     cls = type(manager)
-    name = f"{cls.__module__}.{cls.__qualname__}" if cls.__module__ != "builtins" else cls.__qualname__
-    protocol = f"'{name}' object does not support the asynchronous context manager protocol"
-    if not hasattr(cls, "__aenter__"):
-        hint = " Did you mean to use 'with'?" if hasattr(cls, "__enter__") and sys.version_info >= (3, 14) else ""
-        raise TypeError(protocol + hint)
-    if not hasattr(cls, "__aexit__"):
-        raise TypeError(f"{protocol} (missed __aexit__ method)")
-    return _checked(cls.__aenter__(manager), "__aenter__")
+    if not hasattr(cls, "__aenter__") or not hasattr(cls, "__aexit__"):
+        raise _error_of(_manage(manager))
+    step: Any = cls.__aenter__(manager)
+    if not _is_awaitable(step):
+        raise _error_of(_manage(_Gives(step)))
+    awaitable: Awaitable[Any] = step
+    return awaitable
 
 
 def aexit(manager: Any, error: BaseException | None) -> Awaitable[Any]:
     """The call of ``__aexit__``, with or without an exception."""
     leave = type(manager).__aexit__
-    if error is None:
-        return _checked(leave(manager, None, None, None), "__aexit__")
-    return _checked(leave(manager, type(error), error, error.__traceback__), "__aexit__")
-
-
-def _checked(step: Any, name: str) -> Awaitable[Any]:
+    step: Any = (
+        leave(manager, None, None, None) if error is None else leave(manager, type(error), error, error.__traceback__)
+    )
     if not _is_awaitable(step):
-        raise TypeError(
-            f"'async with' received an object from {name} that does not implement __await__: {type(step).__name__}"
-        )
+        raise _error_of(_leave(step))
     awaitable: Awaitable[Any] = step
     return awaitable
+
+
+def _is_awaitable(value: object) -> bool:
+    return hasattr(type(value), "__await__") or inspect.isawaitable(value)
+
+
+# Where a protocol is not met, CPython is asked for its own words.
+
+
+class _Gives:
+    """Whose protocol methods all give one object."""
+
+    def __init__(self, given: Any) -> None:
+        self._given = given
+
+    def __aiter__(self) -> Any:
+        return self._given
+
+    __anext__ = __aenter__ = __aiter__
+
+    def __aexit__(self, *error: object) -> Any: ...
+
+
+async def _iterate(iterable: Any) -> None:
+    async for _ in iterable:
+        pass
+
+
+async def _manage(manager: Any) -> None:
+    async with manager:
+        pass
+
+
+async def _leave(step: Any) -> None:
+    class Leaves:
+        async def __aenter__(self) -> None: ...
+
+        def __aexit__(self, *error: object) -> Any:
+            return step
+
+    async with Leaves():
+        pass
+
+
+def _error_of(coroutine: Coroutine[Any, Any, None]) -> BaseException:
+    """The error that running `coroutine` raises at once."""
+    try:
+        coroutine.send(None)
+    except BaseException as error:
+        return error.with_traceback(None)
+    raise AssertionError("the protocol is met after all")
 
 
 def visible(listing: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import functools
 from types import CellType, FunctionType
 from typing import Any
 
 from ..compiler.source import FunctionKey, find_source
 from ..errors import NoSourceCodeException
-from ..state.snapshot import Reduced, register
+from ..state.snapshot import Reduced, importable, register
 from .functions import find_function_code
 
 _keys: dict[int, tuple[FunctionKey, Any]] = {}
@@ -18,10 +18,7 @@ def _reduce_function(function: FunctionType) -> Reduced:
     """A function is found by its name.  One that cannot be (it was defined inside another, or is
     hidden by a decorator) is found by its place in the source, and gets its closure and defaults
     back; no bytecode is saved."""
-    found: Any = sys.modules.get(function.__module__ or "")
-    for part in function.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if found is function:
+    if importable(function):
         return NotImplemented
     key = _key(function)
     state = (
@@ -70,6 +67,21 @@ def _fill(function: FunctionType, state: tuple[Any, ...]) -> None:
     function.__dict__.update(attributes)
 
 
+_Cached = type(functools.lru_cache(lambda: None))
+
+
+def _reduce_cached(function: Any) -> Reduced:
+    """A function with a cache; what it has cached is not saved."""
+    if importable(function):
+        return NotImplemented
+    return _make_cached, (function.__wrapped__, function.cache_parameters()), function.__dict__
+
+
+def _make_cached(function: Any, parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
 def register_all() -> None:
     """Let snapshots save functions in this way."""
     register(FunctionType, _reduce_function)
+    register(_Cached, _reduce_cached)

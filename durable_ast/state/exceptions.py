@@ -54,7 +54,7 @@ def reduce_exception(error: BaseException) -> Reduced:
         )
     make, args, (state, fields) = saved
     links = {name: getattr(error, name) for name in _LINKS if getattr(error, name)}
-    return make, args, (state, fields, links, _lines(error.__traceback__)), None, None, _fill
+    return make, args, (state, fields, links, error.__traceback__), None, None, _fill
 
 
 def args_of(error: BaseException, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -100,7 +100,7 @@ def _make(cls: type[BaseException], *args: Any) -> BaseException:
 
 
 def _fill(error: BaseException, state: tuple[Any, dict[str, Any], dict[str, Any], Any]) -> None:
-    attributes, fields, links, lines = state
+    attributes, fields, links, error.__traceback__ = state
     if isinstance(attributes, dict):
         error.__dict__.update(attributes)
     elif attributes is not None:
@@ -111,16 +111,13 @@ def _fill(error: BaseException, state: tuple[Any, dict[str, Any], dict[str, Any]
                 setattr(error, name, value)
     for name, value in links.items():
         setattr(error, name, value)
-    if lines is not None:
-        error.__traceback__ = _traceback(lines)
 
 
-def _lines(traceback: TracebackType | None) -> Any:
-    if traceback is None:
-        return None
+def _reduce_traceback(traceback: TracebackType) -> Reduced:
+    """The lines of a traceback, which is all that can be printed of it."""
     from tblib import Traceback  # only wanted when an exception is in flight
 
-    return Traceback(traceback).to_dict()
+    return _traceback, (Traceback(traceback).to_dict(),)
 
 
 def _traceback(lines: Any) -> TracebackType | None:
@@ -133,3 +130,4 @@ def _traceback(lines: Any) -> TracebackType | None:
 def register_all() -> None:
     """Let snapshots save exceptions in this way."""
     register(BaseException, reduce_exception, subclasses=True)
+    register(TracebackType, _reduce_traceback)

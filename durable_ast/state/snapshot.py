@@ -227,17 +227,18 @@ def _cloudpickler() -> Any:
     return cloudpickle.Pickler(io.BytesIO(), PROTOCOL)
 
 
-def _is_importable(cls: type) -> bool:
-    found: Any = sys.modules.get(cls.__module__)
-    for part in cls.__qualname__.split("."):
+def importable(obj: Any) -> bool:
+    """Whether a class or function is what its module has under its name."""
+    found: Any = sys.modules.get(obj.__module__ or "")
+    for part in obj.__qualname__.split("."):
         found = getattr(found, part, None)
-    return found is cls
+    return found is obj
 
 
 def _reduce_class(cls: type) -> Reduced:
     """A class is found by its name; one that cannot be (it was defined inside a function) is saved
     by value."""
-    if _is_importable(cls):
+    if importable(cls):
         return NotImplemented
     reduced: Reduced = _cloudpickler().reducer_override(cls)
     return reduced

@@ -1,0 +1,1 @@
+"""Every construct of the language, plainly, durably, and resumed from every checkpoint."""

@@ -74,7 +74,8 @@ async def test_comprehensions_over_async_generators():
         [x async for x in produce(2)],
         {x: y async for x in agenerated(1, 2) for y in [await step(x)] if y != 1},
         [f() for f in [lambda x=x: x async for x in agenerated(3, 4)]],
-        [f() async for f in (lambda: x async for x in agenerated(5))] + [x async for x in (await step(y) for y in "ab")],
+        [f() async for f in (lambda: x async for x in agenerated(5))]
+        + [x async for x in (await step(y) for y in "ab")],
     )
 
 

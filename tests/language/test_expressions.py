@@ -45,7 +45,7 @@ async def test_star_arguments():
     def collect(*args, **kwargs):
         return args, kwargs
 
-    return collect(*note([1, 2]), await step(3), *[await step(4)], **note({"a": 5}), b=await step(6), **{"c": await step(7)})
+    return collect(*note([1, 2]), await step(3), *[await step(4)], **note({"a": 5}), b=await step(6), c=await step(7))
 
 
 @everywhere()
@@ -112,7 +112,7 @@ async def test_displays():
         [note(1), await step(2), *note([3]), *[await step(4)]],
         (note(1), await step(2)),
         {note(1), await step(2)},
-        {note("a"): await step(1), **note({"b": 2}), await step("c"): note(3), **{"d": await step(4)}},
+        {note("a"): await step(1), **note({"b": 2}), await step("c"): note(3), "d": await step(4)},
     )
 
 
@@ -185,7 +185,7 @@ async def test_deleting():
 @everywhere()
 async def test_annotated_assignment():
     x: int = await step(1)
-    y: "no such type"  # noqa: F821
+    y: "no such type"
     thing = box()
     thing.z: int = await step(3)
     return x, thing

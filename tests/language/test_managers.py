@@ -1,0 +1,143 @@
+"""Context managers around awaits.  PYTEST_DONT_REWRITE"""
+
+import contextlib
+
+from tests.effects import AsyncManager, Manager, fail, note, step, turn
+from tests.everywhere import everywhere
+
+
+@everywhere()
+async def test_with():
+    with Manager("a") as a, Manager(await step("b")) as b:
+        await step((a, b))
+        await turn(1)
+    return a, b
+
+
+@everywhere()
+async def test_async_with():
+    async with AsyncManager("a") as a, AsyncManager("b"):
+        await step(a)
+        async with AsyncManager("c"):
+            await turn(a)
+    return a
+
+
+@everywhere()
+async def test_leaving_managers_in_every_way():
+    out = []
+
+    async def leave(how):
+        for _ in range(2):
+            with Manager("sync", KeyError):
+                async with AsyncManager("async", ValueError) as name:
+                    await step(how)
+                    if how == "return":
+                        return name
+                    if how == "break":
+                        break
+                    if how == "continue":
+                        continue
+                    if how == "key":
+                        raise KeyError
+                    if how == "value":
+                        await fail(ValueError("v"))
+                    if how == "type":
+                        raise TypeError("t")
+                await step("between")
+            await step("after")
+        return "end"
+
+    for how in ("end", "return", "break", "continue", "key", "value", "type"):
+        try:
+            out.append(await leave(how))
+        except TypeError as error:
+            out.append(repr(error))
+    return out
+
+
+@everywhere()
+async def test_an_exception_in_exit():
+    class Failing(AsyncManager):
+        async def __aexit__(self, *error):
+            await step("leaving")
+            raise OSError("in exit")
+
+    try:
+        async with Failing("x"):
+            await fail(KeyError("body"))
+    except OSError as error:
+        await step("outside")
+        return repr(error), repr(error.__context__)
+
+
+@everywhere()
+async def test_targets_of_with():
+    box = {}
+    with Manager("a") as box["k"]:
+        await step(box["k"])
+    with Manager("b") as box[await step("awaited")]:
+        note(box["awaited"])
+    async with AsyncManager(("x", "y")) as (first, second):
+        await step((first, second))
+    return box, first, second
+
+
+@everywhere()
+async def test_exit_stacks():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(Manager("one"))
+        await step(1)
+        stack.callback(note, "callback")
+        await step(2)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(AsyncManager("two"))
+        await step(3)
+    with contextlib.suppress(ZeroDivisionError):
+        await step(4)
+        1 / 0
+    return "end"
+
+
+@everywhere()
+async def test_objects_that_are_no_managers():
+    out = []
+
+    class NoExit:
+        async def __aenter__(self): ...
+
+    class EntersNothing(NoExit):
+        def __aenter__(self):
+            return 5
+
+        async def __aexit__(self, *error): ...
+
+    class LeavesNothing(AsyncManager):
+        def __aexit__(self, *error):
+            return 5
+
+    for thing in (1, Manager("sync only"), NoExit(), EntersNothing(), LeavesNothing("x")):
+        try:
+            async with thing:
+                await step("never")
+        except (TypeError, AttributeError) as error:
+            out.append((type(error), str(error)))
+
+    class NoNext:
+        def __aiter__(self):
+            return 5
+
+    class NextNothing:
+        def __aiter__(self):
+            return self
+
+        def __anext__(self):
+            return 5
+
+    for thing in ([1], NoNext(), NextNothing()):
+        try:
+            async for _ in thing:
+                await step("never")
+        except TypeError as error:
+            out.append((str(error), repr(error.__cause__)))
+    return out
