@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType
 
+from ..errors import UnsupportedSyntaxError
 from .build import function, parameters
 from .lowered import Flavour, Lowered
 
@@ -27,6 +28,7 @@ FUTURE_FLAGS = functools.reduce(
 """The bits of ``co_flags`` that stand for ``from __future__`` imports."""
 
 _FACTORY = ".factory"
+_TOO_NESTED = "too many statically nested blocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ def assemble(
     by its full qualified name and declared global there, which makes CPython take that name as it
     stands, for itself and for whatever is nested in it.  None of this is ever run; the imports are
     there because CPython looks at them when it compiles a method call.
+
+    Raises:
+        UnsupportedSyntaxError: blocks are nested more deeply than CPython can compile.
     """
     kind = ast.FunctionDef if lowered.flavour is Flavour.GENERATOR else ast.AsyncFunctionDef
     node = function(kind, origin.qualname, args, body)
@@ -73,7 +78,16 @@ def assemble(
     module = ast.fix_missing_locations(ast.Module([*imports, factory], []))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # the user's own compilation has shown them
-        code = compile(module, origin.filename, "exec", flags=origin.flags, dont_inherit=True)
+        try:
+            code = compile(module, origin.filename, "exec", flags=origin.flags, dont_inherit=True)
+        except SyntaxError as error:
+            if error.msg != _TOO_NESTED:
+                raise
+            raise UnsupportedSyntaxError(
+                f"{origin.filename}:{error.lineno}: {origin.qualname}() has too many blocks inside one another for "
+                "CPython, which takes 20; an `async with`, and a `try` whose `finally` awaits, count as two. Move the "
+                "innermost ones to a function of their own."
+            ) from error
     made = _find(code, origin.qualname).replace(co_name=origin.name)
     for nested in nested_codes(made):
         _made[id(nested)] = weakref.ref(nested)

@@ -5,9 +5,11 @@ check read.
 """
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import CodeType
 
+from ..errors import UnsupportedSyntaxError
 from .assemble import Origin, assemble
 from .build import replaced
 from .constructs import Around, constructs
@@ -15,11 +17,13 @@ from .liveness import liveness
 from .lower import lower
 from .lowered import Lowered
 from .managers import Managers, managers
-from .names import BLOCK, CELLS, CHILD, INTRINSICS, LATE, REENTRY, SCRATCH, is_hidden
+from .names import BLOCK, CELLS, CHILD, INTRINSICS, LATE, REENTRY, SCRATCH, is_hidden, mangled
 from .number import number
 from .reenter import reenter
 from .running import running
+from .scope import bound_names, own_nodes
 from .source import FunctionKey, FunctionSource, Namespace, find_source
+from .supported import check
 
 _BOOKKEEPING = frozenset({BLOCK, CELLS, REENTRY, CHILD, LATE, SCRATCH})
 CLASS_CELL = "__class__"
@@ -115,17 +119,48 @@ def compile_function(code: CodeType, namespace: Namespace) -> Compiled:
         NoSourceCodeException: its text cannot be found.
         UnsupportedSyntaxError: it holds a construct that cannot be made durable.
     """
-    source = find_source(code, namespace)
-    lowered = number(lower(source.node, code.co_qualname, source.class_name, shared_variables(code)))
+    return compile_source(code, find_source(code, namespace))
+
+
+def compile_source(code: CodeType, source: FunctionSource) -> Compiled:
+    """Compile the function with this code and this source.
+
+    Raises:
+        UnsupportedSyntaxError: it holds a construct that cannot be made durable.
+    """
+    try:
+        return _compiled(code, source)
+    except RecursionError as error:
+        raise UnsupportedSyntaxError(
+            f"{code.co_filename}:{code.co_firstlineno}: {code.co_qualname}() is nested too deeply to be compiled; split "
+            "its longest expression, or raise sys.setrecursionlimit()"
+        ) from error
+
+
+def _compiled(code: CodeType, source: FunctionSource) -> Compiled:
+    own = own_nodes(source.node)
+    check(source.node, own, source.filename)
+    lowered = number(lower(source.node, own, code.co_qualname, source.class_name, shared_variables(code)))
     origin = Origin.of(code, source.class_name, source.imports)
     args, free = _bare(lowered.args), [*code.co_freevars, *INTRINSICS]
     made = assemble(lowered, origin, args, running(lowered, ()), free)
-    cells = tuple(name for name in shared_variables(made) if not is_hidden(name))
+    inlined = _inlined(source, own)
+    cells = tuple(name for name in shared_variables(made) if not is_hidden(name) and name not in inlined)
     if cells:
         made = assemble(lowered, origin, args, running(lowered, cells), free)
-    own = dict.fromkeys([*made.co_varnames, *made.co_cellvars])
-    names = tuple(name for name in own if name not in cells and name not in _BOOKKEEPING)
-    return Compiled(source, lowered, origin, made, cells, names)
+    listed = dict.fromkeys([*made.co_varnames, *made.co_cellvars])
+    left_out = {*_BOOKKEEPING, *inlined, *cells}
+    return Compiled(source, lowered, origin, made, cells, tuple(name for name in listed if name not in left_out))
+
+
+def _inlined(source: FunctionSource, own: Iterable[ast.AST]) -> set[str]:
+    """Variables that belong to comprehensions only; code objects list them with the function's own
+    since Python 3.12, which inlines comprehensions."""
+    targets = [node.target for node in own if isinstance(node, ast.comprehension)]
+    names = {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    if not names:
+        return names
+    return {mangled(name, source.class_name) for name in names - bound_names(source.node)}
 
 
 def _bare(args: ast.arguments) -> ast.arguments:

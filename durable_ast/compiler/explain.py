@@ -53,7 +53,7 @@ def _source(compiled: Compiled) -> str:
         numbers.setdefault(line, []).append(point.number)
     lines = compiled.source.text.splitlines()
     first = first_line(compiled)
-    marks = {line: _ranges(found) for line, found in numbers.items()}
+    marks = {line: ranges(found) for line, found in numbers.items()}
     width = max([len(mark) for mark in marks.values()], default=0)
     digits = len(str(first + len(lines)))
     return "\n".join(
@@ -74,10 +74,10 @@ def _table(blocks: list[CodeBlock]) -> str:
         rows.append(
             (
                 str(block.number),
-                _ranges(list(block.lines)),
+                ranges(list(block.lines)),
                 _shortened(block.starts, 40) if block.number else "the call",
-                _saved(block),
-                _ends(block.ends),
+                saved_text(block),
+                ends_text(block),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -87,7 +87,8 @@ def _table(blocks: list[CodeBlock]) -> str:
     )
 
 
-def _saved(block: CodeBlock) -> str:
+def saved_text(block: CodeBlock) -> str:
+    """What is saved where a block begins, in words."""
     if not block.number:
         return "the arguments"
     kept = [name for name in block.keeps if not is_hidden(name)]
@@ -99,12 +100,18 @@ def _saved(block: CodeBlock) -> str:
     return (", ".join(kept) or "nothing") + dropped
 
 
-def _ends(ends: tuple[int, ...]) -> str:
-    return ", ".join("end" if number == END else str(number) for number in sorted(ends, key=lambda n: n or 1 << 30))
+def ends_text(block: CodeBlock) -> str:
+    """Where a block may run to, in words."""
+    ends = sorted(block.ends, key=lambda number: number or 1 << 30)
+    return ", ".join("end" if number == END else str(number) for number in ends)
 
 
-def _ranges(numbers: list[int]) -> str:
-    """``1-3,5``"""
+def ranges(numbers: list[int]) -> str:
+    """Numbers in short.
+
+    >>> ranges([1, 2, 3, 5])
+    '1-3,5'
+    """
     parts: list[list[int]] = []
     for number in sorted(numbers):
         if parts and number == parts[-1][-1] + 1:

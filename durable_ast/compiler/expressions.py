@@ -175,6 +175,30 @@ class Expressions(Emitter, ABC):
             pass
         self.emit(If(at(load(result), node), rest, nothing, node))
 
+    def linear_Call(self, node: ast.Call) -> ast.expr:
+        if all(keyword.arg is not None for keyword in node.keywords):
+            return self._in_order(node)
+        parts: list[Part] = [node.func, *node.args, *node.keywords]
+        last = max(i for i, part in enumerate(parts) if part in self.suspensions)
+        values: list[Part] = []
+        for i, part in enumerate(parts):
+            value = self._part(part)
+            if i < last:
+                value = self._kept(value)
+                if isinstance(value, ast.keyword) and value.arg is None:
+                    self._merge(values, value)
+            values.append(value)
+        first = len(node.args) + 1
+        return replaced(node, func=values[0], args=values[1:first], keywords=values[first:])
+
+    def _merge(self, before: list[Part], mapping: ast.keyword) -> None:
+        """``**mapping`` fails at once if it repeats a keyword."""
+        keywords = [part for part in before if isinstance(part, ast.keyword)]
+        if keywords:
+            names: list[ast.expr | None] = [None if k.arg is None else constant(k.arg) for k in keywords]
+            known = ast.Dict(names, [keyword.value for keyword in keywords])
+            self.native(ast.Expr(call(".merge", _expression(before[0]), known, mapping.value)), mapping)
+
     def linear_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         return replaced(node, values=self.in_order(node.values))
 

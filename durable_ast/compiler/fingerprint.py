@@ -6,6 +6,9 @@ does change with anything that can change what the function does.
 
 import ast
 import hashlib
+from typing import Any, TypeAlias
+
+Place: TypeAlias = tuple[Any, ...]
 
 _IGNORED = frozenset({"type_comment", "kind", "ctx"})
 _WITH_DOCSTRING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -24,8 +27,22 @@ def fingerprint(node: ast.AST) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:32]
 
 
-def _dump(node: object, parts: list[str], skip: str | None = None) -> None:
-    """Fields without a value are left out: newer Pythons add some to older node classes."""
+def fingerprint_until(body: list[ast.stmt], place: Place) -> str:
+    """The same for what stands in a body up to the end of the first node at this place."""
+    parts: list[str] = []
+    any(_dump(statement, parts, until=place) for statement in body)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:32]
+
+
+def place_of(node: ast.AST) -> Place:
+    """First line, column, last line and column of a node; None for one that has no place."""
+    return tuple(getattr(node, name, None) for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"))
+
+
+def _dump(node: object, parts: list[str], skip: str | None = None, until: Place | None = None) -> bool:
+    """Whether the place was reached, at which nothing more is added.
+
+    Fields without a value are left out: newer Pythons add some to older node classes."""
     if isinstance(node, ast.Constant):
         parts.append(f"{type(node.value).__name__}:{_constant(node.value)};")
     elif isinstance(node, ast.AST):
@@ -35,14 +52,17 @@ def _dump(node: object, parts: list[str], skip: str | None = None) -> None:
             if value is None or value == [] or name in _IGNORED or name == skip:
                 continue
             parts.append(name + "=")
-            _dump(_normal(node, name, value), parts)
+            if _dump(_normal(node, name, value), parts, until=until):
+                return True
         parts.append(")")
     elif isinstance(node, list):
         for item in node:
-            _dump(item, parts)
+            if _dump(item, parts, until=until):
+                return True
             parts.append(",")
     else:
         parts.append(f"{node!r};")
+    return until is not None and isinstance(node, ast.AST) and place_of(node) == until
 
 
 def _constant(value: object) -> str:

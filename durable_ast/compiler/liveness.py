@@ -95,7 +95,7 @@ class _Liveness:
         if known is None:
             known = 0
             for name in names_read(node, self._class_name):
-                known |= self._first if name == SUPER else self._bits.get(name, 0)
+                known |= self._bits.get(name, self._first if name == SUPER else 0)
             self._reads[node] = known
         return known
 

@@ -10,7 +10,7 @@ Adds:    hidden locals for whatever CPython would keep on the value stack while 
 """
 
 import ast
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import TypeAlias, TypeVar
 
 from . import desugar
@@ -46,15 +46,17 @@ _SUSPENDING_VALUES: dict[type[ast.expr], PointKind] = {
 }
 
 
-def lower(node: FunctionNode, qualname: str, class_name: str | None, captured: Container[str]) -> Lowered:
+def lower(
+    node: FunctionNode, own: Sequence[ast.AST], qualname: str, class_name: str | None, captured: Container[str]
+) -> Lowered:
     """Lower one function; the functions nested in it stay as they are.
 
-    `captured` holds the variables that it shares with other functions.
+    `own` holds the nodes of its own scope, `captured` the variables that it shares with other functions.
     """
     flavour = Flavour.GENERATOR
     if isinstance(node, ast.AsyncFunctionDef):
-        flavour = Flavour.ASYNC_GENERATOR if yields(node.body) else Flavour.COROUTINE
-    introspective = looks_at_locals(node.body)
+        flavour = Flavour.ASYNC_GENERATOR if yields(own) else Flavour.COROUTINE
+    introspective = looks_at_locals(own)
     statements = node.body
     parameters = [*node.args.posonlyargs, *node.args.args]
     if introspective:
@@ -248,10 +250,13 @@ class Lowering(Expressions):
         )
 
     def _annotated(self, node: ast.AnnAssign) -> None:
-        """The annotation of a local is never evaluated; a value is all that can suspend."""
-        assert node.value is not None
+        """The annotation is never evaluated in a function; the parts of a target are, even without a value."""
         with self.operands(node):
-            if node.target in self.suspensions:
+            if node.value is None:
+                for part in ast.iter_child_nodes(node.target):
+                    if isinstance(part, ast.expr):
+                        self.native(ast.Expr(self.linear(part)), part)
+            elif node.target in self.suspensions:
                 self._store(node.target, self.kept(self.linear(node.value)), node)
             else:
                 self._assign_value(node, [node.target], node.value)

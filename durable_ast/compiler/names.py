@@ -43,6 +43,7 @@ INTRINSICS = (
     ".aenter",  # enter ``async with``
     ".aexit",  # leave ``async with``
     ".slice",  # builtins.slice
+    ".merge",  # are the keywords of a call and a ``**mapping`` different ones?
     ".visible",  # locals() and dir() without hidden names
     ".is_match",  # does an exception match the type of an except clause
     ".star",  # the state machine of a suspending ``except*``

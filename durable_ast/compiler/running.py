@@ -9,7 +9,7 @@ Keeps:   no guards and no dispatch: statements without a suspension run as the u
 import ast
 from collections.abc import Sequence
 
-from .build import assign, at, attribute, call, clear, constant, load, store
+from .build import assign, at, attribute, call, clear, constant, function, load, parameters, store
 from .desugar import ANY_EXCEPTION
 from .lowered import (
     AsyncWith,
@@ -39,13 +39,14 @@ def running(lowered: Lowered, cells: Sequence[str]) -> list[ast.stmt]:
 
 
 def cells_prologue(cells: Sequence[str], where: ast.AST) -> list[ast.stmt]:
-    """``.cells = (lambda: (x, y)).__closure__``: the way to a frame's cells from outside."""
+    """``def .cells(): nonlocal x, y``, and its closure: the way to a frame's cells from outside.
+
+    Reading the names instead would not do: reading ``super`` asks for ``__class__``.
+    """
     if not cells:
         return []
-    names = ast.Tuple([load(name) for name in cells], ast.Load())
-    no_arguments = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
-    closure = attribute(ast.Lambda(no_arguments, names), "__closure__")
-    return [at(assign(CELLS, closure), where)]
+    inner = function(ast.FunctionDef, CELLS, parameters([]), [ast.Nonlocal(list(cells))])
+    return [at(inner, where), at(assign(CELLS, attribute(load(CELLS), "__closure__")), where)]
 
 
 class Running:

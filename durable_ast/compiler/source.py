@@ -11,6 +11,7 @@ import ast
 import functools
 import linecache
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 from types import CodeType
@@ -22,7 +23,7 @@ from .build import at, load, parameters, replaced
 from .build import function as make_function
 from .fingerprint import fingerprint
 from .lower import FunctionNode
-from .suspension import COMPREHENSIONS, SCOPES
+from .suspension import COMPREHENSIONS, SCOPES, enclosing_parts
 
 Namespace: TypeAlias = dict[str, Any]
 ScopeNode: TypeAlias = FunctionNode | ast.Lambda | ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp
@@ -56,6 +57,11 @@ class FunctionSource:
     imports: tuple[str, ...]
     """The names that the module imports: CPython compiles a call of a method on one differently."""
     text: str
+    statement: str
+    """The top-level statement of the module that holds the function."""
+    statement_line: int
+    flags: int
+    """Its ``from __future__`` imports, as bits of ``co_flags``."""
     version: str
     """A hash of the function's structure: comments, layout and docstrings do not change it."""
 
@@ -78,19 +84,29 @@ def find_source(code: CodeType, namespace: Namespace) -> FunctionSource:
     Raises:
         NoSourceCodeException: there is no text, or it is another one.
     """
-    file = _verified_file(code, namespace)
+    return source_in(_verified_file(code, namespace), code, namespace.get("__name__") or "")
+
+
+def source_in(file: SourceFile, code: CodeType, module: str) -> FunctionSource:
+    """The source of a function whose code was compiled from this file.
+
+    Raises:
+        NoSourceCodeException: it does not stand there.
+    """
     node, class_name = _locate(file, code)
-    ordinal = _ordinal(file, code, node)
     function = _as_function(node, code.co_name)
     start, end = _lines(node)
-    module = namespace.get("__name__") or ""
+    first, last = next((first, last) for first, last in map(_lines, file.tree.body) if first <= start and end <= last)
     return FunctionSource(
-        key=FunctionKey(module, plain_qualname(code), ordinal),
+        key=FunctionKey(module, plain_qualname(code), _ordinal(file, code, node)),
         node=function,
         class_name=class_name,
         filename=file.filename,
         imports=file.imports,
         text="".join(file.lines[start - 1 : end]),
+        statement="".join(file.lines[first - 1 : last]),
+        statement_line=first,
+        flags=code.co_flags & FUTURE_FLAGS,
         version=fingerprint(function),
     )
 
@@ -103,6 +119,9 @@ def plain_qualname(code: CodeType) -> str:
     the version of Python."""
     return _COMPREHENSION.sub("", code.co_qualname)
 
+
+COMMAND = "<string>"
+"""The file name of what ``python -c`` runs."""
 
 REWRITTEN = 1000
 """Ordinals from here on are of generator expressions that stand in the text as other comprehensions."""
@@ -121,7 +140,7 @@ def find_code(filename: str, namespace: Namespace, qualname: str, ordinal: int) 
     lines = _read(filename, namespace)
     if not lines:
         return None
-    codes = _parsed(filename, "".join(lines), 0).codes.get(qualname, [])
+    codes = parsed(filename, "".join(lines), 0).codes.get(qualname, [])
     return codes[ordinal] if ordinal < len(codes) else None
 
 
@@ -138,7 +157,7 @@ def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
     flags = code.co_flags & FUTURE_FLAGS
     for attempt in range(2):
         try:
-            file = _parsed(filename, "".join(lines), flags)
+            file = parsed(filename, "".join(lines), flags)
         except SyntaxError:
             file = None
         if file is not None and (is_made(code) or _holds(file, code, namespace)):
@@ -154,11 +173,20 @@ def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
 
 def _read(filename: str, namespace: Namespace) -> list[str]:
     linecache.lazycache(filename, namespace)
-    return linecache.getlines(filename, namespace)
+    return linecache.getlines(filename, namespace) or _command(filename, namespace)
+
+
+def _command(filename: str, namespace: Namespace) -> list[str]:
+    """The text of ``python -c TEXT``."""
+    if filename != COMMAND or namespace.get("__name__") != "__main__" or sys.argv[:1] != ["-c"]:
+        return []
+    option = next((i for i, word in enumerate(sys.orig_argv) if re.fullmatch("-[A-Za-z]*c", word)), None)
+    return [] if option is None else sys.orig_argv[option + 1].splitlines(keepends=True)
 
 
 @functools.lru_cache(maxsize=512)
-def _parsed(filename: str, text: str, flags: int) -> SourceFile:
+def parsed(filename: str, text: str, flags: int) -> SourceFile:
+    """A text, parsed and compiled with these ``__future__`` flags."""
     tree = ast.parse(text, filename)
     try:
         module = _compiled(tree, filename, flags)
@@ -291,12 +319,20 @@ def _as_function(node: ScopeNode, name: str) -> FunctionNode:
     return at(make_function(made, name, parameters([".0"]), [statement]), node)
 
 
-def _awaits(node: ScopeNode) -> bool:
-    todo = list(ast.iter_child_nodes(node))
+def _awaits(node: ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp) -> bool:
+    """Whether a comprehension awaits; its first iterable is evaluated outside of it."""
+    outside = node.generators[0].iter
+    todo: list[ast.AST] = [child for part in ast.iter_child_nodes(node) for child in _without(part, outside)]
     while todo:
         current = todo.pop()
         if isinstance(current, ast.Await):
             return True
-        if not isinstance(current, (*SCOPES, ast.GeneratorExp)):
-            todo.extend(ast.iter_child_nodes(current))
+        nested = isinstance(current, (*SCOPES, ast.GeneratorExp))
+        todo.extend(enclosing_parts(current) if nested else ast.iter_child_nodes(current))
     return False
+
+
+def _without(node: ast.AST, child: ast.AST) -> list[ast.AST]:
+    """A node, or all below it but this child."""
+    below = list(ast.iter_child_nodes(node))
+    return [other for other in below if other is not child] if child in below else [node]

@@ -162,15 +162,6 @@ class Suspensions:
         return found
 
 
-def yields(body: Iterable[ast.AST]) -> bool:
-    """Whether a function with this body is a generator."""
-    todo = list(body)
-    while todo:
-        current = todo.pop()
-        if isinstance(current, (ast.Yield, ast.YieldFrom)):
-            return True
-        if isinstance(current, (*SCOPES, ast.GeneratorExp)):
-            todo.extend(enclosing_parts(current))
-        else:
-            todo.extend(ast.iter_child_nodes(current))
-    return False
+def yields(nodes: Iterable[ast.AST]) -> bool:
+    """Whether a function with these nodes of its own is a generator."""
+    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in nodes)

@@ -7,30 +7,29 @@ when it is captured: there the arguments are written out.
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .build import Node, at, call, copied, load, replaced
-from .suspension import SCOPES
 
 _LISTING = frozenset({"locals", "vars", "dir"})
 _LOOKING = _LISTING | {"eval", "exec", "currentframe", "_getframe", "super"}
 
 
-def looks_at_locals(body: list[ast.stmt]) -> bool:
-    """Whether the text names one of the functions that read a frame's locals, or takes ``super``
-    as a value, to be called under another name."""
-    todo: list[ast.AST] = list(body)
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super":
-            todo.extend([*node.args, *node.keywords])
-            continue
-        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
-        if name in _LOOKING:
-            return True
-        if not isinstance(node, SCOPES):
-            todo.extend(ast.iter_child_nodes(node))
-    return False
+def looks_at_locals(nodes: Iterable[ast.AST]) -> bool:
+    """Whether one of a function's own nodes names a function that reads a frame's locals, or takes
+    ``super`` as a value, to be called under another name."""
+    called: set[ast.AST] = set()
+    named: list[ast.Name] = []
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            if node.id in _LOOKING:
+                named.append(node)
+        elif isinstance(node, ast.Attribute):
+            if node.attr in _LOOKING:
+                return True
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super":
+            called.add(node.func)
+    return any(name not in called for name in named)
 
 
 def with_visible_locals(body: list[ast.stmt]) -> list[ast.stmt]:
