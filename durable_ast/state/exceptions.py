@@ -1,19 +1,24 @@
-"""Exceptions in a snapshot: with cause, context, notes and the lines of their traceback.
+"""Exceptions in a snapshot: with cause, context, notes, and the lines of their traceback.
 
 ``BaseException.__reduce__`` keeps only the arguments and the attributes, and calls the class with
 the arguments, which fails for every class whose ``__init__`` takes others.  Here the object is made
-without calling ``__init__``, and gets back all that it had.
+by CPython's own class underneath, without running any code of its class, and gets back all it had.
+
+What cannot be saved of an exception is replaced by a stand-in that reads like it.  Where the class
+itself cannot make one, its nearest base that can does, under the name of the class: the same
+``except`` clauses that name such a base catch it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import functools
-from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
+import importlib
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
-from . import snapshot
-from .snapshot import Reduced, register
+from .snapshot import Reduced, failure, importable, register
 
 _LINKS = ("__cause__", "__context__", "__suppress_context__")
 
@@ -36,46 +41,61 @@ class Unsaved:
         return self.representation
 
 
+def register_all() -> None:
+    """Let snapshots save exceptions in this way."""
+    register(BaseException, reduce_exception, subclasses=True)
+
+
 def reduce_exception(error: BaseException) -> Reduced:
     """What the pickler saves for an exception."""
-    reduced: tuple[Any, ...] = error.__reduce_ex__(4)  # type: ignore[assignment]
-    make, args, *rest = reduced
-    state = rest[0] if rest else None
-    if make is type(error):
-        make, args = _make, (type(error), *args)
-    cls: Any = type(error)
-    fields = {name: getattr(error, name, None) for name in _fields(cls)}
-    saved = make, args, (state, fields)
-    if not _can_be_saved(saved):
-        saved = (
-            _make,
-            (type(error), *map(_or_stand_in, args_of(error, args))),
-            (_attributes(state), _attributes(fields)),
+    attributes = _attributes(error)
+    parts = (error.args, attributes)
+    is_whole = failure(parts) is None
+    if not is_whole:
+        parts = (
+            tuple(map(_or_stand_in, error.args)),
+            {name: _or_stand_in(value) for name, value in attributes.items()},
         )
-    make, args, (state, fields) = saved
+    make, args = _way_to_make(error, parts[0], is_whole)
     links = {name: getattr(error, name) for name in _LINKS if getattr(error, name)}
-    return make, args, (state, fields, links, error.__traceback__), None, None, _fill
+    return make, args, (parts[1], links, error.__traceback__), None, None, _fill
 
 
-def args_of(error: BaseException, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments to make a stand-in with: those of a class of our own kind, else the plain ones."""
-    return args[1:] if args and args[0] is type(error) else error.args
+def _way_to_make(error: BaseException, args: tuple[Any, ...], is_whole: bool) -> tuple[Any, tuple[Any, ...]]:
+    """A function that makes an equal exception, as far as that is possible, and its arguments."""
+    cls = type(error)
+    if failure(cls) is None:
+        if _makes(_make, cls, *args):
+            if not is_whole and cls.__str__ not in _PLAIN_TEXTS:
+                return _stand_in, (cls, cls.__module__, cls.__qualname__, _text(error), args)
+            if cls.__module__ == "builtins" or not importable(cls):
+                return _make, (cls, *args)
+            return _make_named, (_builtin(cls), cls.__module__, cls.__qualname__, _text(error), args)
+        with contextlib.suppress(Exception):  # made by an extension module: only it can do that
+            reduced: Any = error.__reduce_ex__(4)
+            make, own = reduced[:2]
+            if failure((make, own)) is None and _makes(make, *own):
+                return make, own
+    base = next(base for base in cls.__mro__[1:] if failure(base) is None and _makes(_make, base, *args))
+    return _stand_in, (base, cls.__module__, cls.__qualname__, _text(error), args)
 
 
-def _can_be_saved(value: Any) -> bool:
+_PLAIN_TEXTS = (BaseException.__str__, OSError.__str__, KeyError.__str__, SyntaxError.__str__, ImportError.__str__)
+
+
+def _makes(make: Any, *args: Any) -> bool:
     try:
-        snapshot.dumps(value)
+        return isinstance(make(*args), BaseException)
     except Exception:
         return False
-    return True
 
 
-def _or_stand_in(value: Any) -> Any:
-    return value if _can_be_saved(value) else Unsaved(str(value), repr(value))
-
-
-def _attributes(values: Any) -> Any:
-    return {name: _or_stand_in(value) for name, value in values.items()} if isinstance(values, dict) else None
+def _attributes(error: BaseException) -> dict[str, Any]:
+    """All that is set on an exception, wherever it is kept."""
+    cls: Any = type(error)
+    names = (*_fields(cls), *copyreg._slotnames(cls))  # type: ignore[attr-defined]
+    kept = {name: getattr(error, name) for name in names if getattr(error, name, None) is not None}
+    return {**kept, **getattr(error, "__dict__", {})}
 
 
 @functools.cache
@@ -89,45 +109,63 @@ def _fields(cls: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _or_stand_in(value: Any) -> Any:
+    return value if failure(value) is None else Unsaved(_text(value), _text(value, repr))
+
+
+def _text(value: Any, shown: Any = str) -> str:
+    try:
+        return str(shown(value))
+    except Exception:
+        return f"<{type(value).__qualname__}>"
+
+
+# restoring
+
+
 def _make(cls: type[BaseException], *args: Any) -> BaseException:
-    """An exception with these arguments; only the ``__init__`` of CPython's own class runs, which
-    fills fields that Python code cannot."""
-    error = cls.__new__(cls, *args)
-    builtin = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    """An exception with these arguments, of which only CPython's own class has seen anything."""
+    builtin: Any = _builtin(cls)
+    error: BaseException = builtin.__new__(cls, *args)
     with contextlib.suppress(TypeError):
-        builtin.__init__(error, *args)  # type: ignore[misc]
+        builtin.__init__(error, *args)
     return error
 
 
-def _fill(error: BaseException, state: tuple[Any, dict[str, Any], dict[str, Any], Any]) -> None:
-    attributes, fields, links, error.__traceback__ = state
-    if isinstance(attributes, dict):
-        error.__dict__.update(attributes)
-    elif attributes is not None:
-        error.__setstate__(attributes)
-    for name, value in fields.items():
-        if value is not None:
-            with contextlib.suppress(AttributeError, TypeError):  # some can only be read
-                setattr(error, name, value)
+def _make_named(
+    builtin: type[BaseException], module: str, qualname: str, text: str, args: tuple[Any, ...]
+) -> BaseException:
+    """An exception of a class that is found by its name, or else a stand-in: the class may be gone, or
+    belong to a package that is not installed here."""
+    try:
+        cls: Any = importlib.import_module(module)
+        for name in qualname.split("."):
+            cls = getattr(cls, name)
+        return _make(cls, *args)
+    except (ImportError, AttributeError, TypeError):
+        return _stand_in(builtin, module, qualname, text, args)
+
+
+def _builtin(cls: type[BaseException]) -> type[BaseException]:
+    """CPython's own class under a class."""
+    return next(base for base in cls.__mro__ if base.__module__ == "builtins")
+
+
+def _stand_in(base: type[BaseException], module: str, qualname: str, text: str, args: tuple[Any, ...]) -> BaseException:
+    """An exception that is called like another class and reads like it was."""
+
+    def to_text(self: BaseException) -> str:
+        return text
+
+    name = qualname.rpartition(".")[2]
+    facts = {"__module__": module, "__qualname__": qualname, "__str__": to_text}
+    return _make(type(name, (base,), facts), *args)
+
+
+def _fill(error: BaseException, state: tuple[dict[str, Any], dict[str, Any], Any]) -> None:
+    attributes, links, error.__traceback__ = state
+    for name, value in attributes.items():
+        with contextlib.suppress(AttributeError, TypeError):  # some can only be read
+            object.__setattr__(error, name, value)
     for name, value in links.items():
         setattr(error, name, value)
-
-
-def _reduce_traceback(traceback: TracebackType) -> Reduced:
-    """The lines of a traceback, which is all that can be printed of it."""
-    from tblib import Traceback  # only wanted when an exception is in flight
-
-    return _traceback, (Traceback(traceback).to_dict(),)
-
-
-def _traceback(lines: Any) -> TracebackType | None:
-    from tblib import Traceback
-
-    traceback: TracebackType | None = Traceback.from_dict(lines).as_traceback()
-    return traceback
-
-
-def register_all() -> None:
-    """Let snapshots save exceptions in this way."""
-    register(BaseException, reduce_exception, subclasses=True)
-    register(TracebackType, _reduce_traceback)

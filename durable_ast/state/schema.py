@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import operator
+import time
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
@@ -35,7 +36,10 @@ class Status(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether calling the instance again runs nothing."""
-        return self in (Status.SUCCESS, Status.CANCELLED)
+        return self in _FINAL
+
+
+_FINAL = (Status.SUCCESS, Status.CANCELLED)  # an attribute of an Enum class takes longer than a comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,15 @@ class Message:
     """
 
     number: int
+    name: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message from one instance to the mailbox of another, which need not exist yet."""
+
+    instance_id: str
     name: str
     payload: bytes
 
@@ -62,12 +75,15 @@ class Record:
         sequence: how many checkpoints it has written.
         arguments: a digest of the arguments it was started with, if they have one.
         call_stack: the last checkpoint.
-        retry: for each exception in flight, the checkpoint before it was raised.
+        retry: for each exception in flight, the checkpoint before it was raised; empty if there was none.
         awaited: the names of the events it waits for.
         wake_at: when it wants to be woken, in seconds since 1970, if it does.
         outcome: its result or error, once it has one.
         error: the text of the error, for people.
         sources: the text of the code it runs, by version.
+        created_at: when it was created, in seconds since 1970.
+        updated_at: when its last checkpoint was written.
+        recoveries: how often it was taken over from a dead owner since its last checkpoint.
     """
 
     instance_id: str
@@ -83,10 +99,21 @@ class Record:
     outcome: bytes | None = None
     error: str | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    created_at: float = field(default_factory=time.time)
+    updated_at: float = field(default_factory=time.time)
+    recoveries: int = 0
 
     def copy(self) -> Record:
         """The same facts in another record."""
         return Record(*_values(self))
+
+    def advance(self, later: Record) -> None:
+        """Take over what a transition changes from a later record of the same instance."""
+        self.status, self.sequence = later.status, later.sequence
+        self.call_stack, self.retry = later.call_stack, later.retry
+        self.awaited, self.wake_at = later.awaited, later.wake_at
+        self.outcome, self.error = later.outcome, later.error
+        self.updated_at, self.recoveries = time.time(), 0
 
     def to_state(self) -> State:
         """The record as a dictionary of plain values."""
@@ -104,7 +131,7 @@ class Record:
             CorruptStateError: it is something else.
             NewerFormatError: a later version of the library made it.
         """
-        if not isinstance(state, dict) or "format" not in state:
+        if not isinstance(state, dict) or not isinstance(state.get("format"), int):
             raise CorruptStateError(f"this is no record of an instance: {_excerpt(state)}")
         if state["format"] > FORMAT:
             raise NewerFormatError(

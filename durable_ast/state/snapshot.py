@@ -10,24 +10,34 @@ branches, resources) it registers with `register`.
 
 from __future__ import annotations
 
+import builtins
 import copyreg
+import gc
 import importlib
 import io
 import pickle
 import sys
+import zlib
 from collections.abc import Callable, Mapping
-from types import CellType, CodeType, MappingProxyType, MethodType, ModuleType
+from enum import Enum
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, TypeAlias
+
+from ..errors import CorruptStateError
+from .delta import LARGE
+from .unframed import unframed
 
 Reduced: TypeAlias = Any
 """A tuple or string as `object.__reduce_ex__` may give, or NotImplemented."""
 Reducer: TypeAlias = Callable[[Any], Reduced]
+Reader: TypeAlias = Callable[[io.BytesIO], pickle.Unpickler]
+"""What reads a pickle; another than pickle's own may decide what becomes of the names in it."""
 
 PROTOCOL = 5
 
 
 def dumps(graph: Any) -> bytes:
-    """Pickle an object graph.
+    """Save an object graph.
 
     Raises:
         Exception: whatever an object in the graph raises that cannot be saved.
@@ -37,9 +47,28 @@ def dumps(graph: Any) -> bytes:
     >>> one is two
     True
     """
-    file = io.BytesIO()
-    _Pickler(file, PROTOCOL).dump(graph)
-    return file.getvalue()
+    try:
+        file, pickler = _idle.pop()
+    except IndexError:
+        file = io.BytesIO()
+        pickler = _Pickler(file, PROTOCOL)
+        pickler.memo = _KNOWN
+    pickler.dump(graph)  # should it fail, this pickler is not used again
+    data = file.getvalue()
+    pickler.memo = _KNOWN
+    file.seek(0)
+    file.truncate()
+    _idle.append((file, pickler))
+    return sealed(_body(memoryview(data)))
+
+
+def failure(value: Any) -> Exception | None:
+    """Why a value cannot be saved; None if it can."""
+    try:
+        dumps(value)
+    except Exception as error:
+        return error
+    return None
 
 
 def loads(data: bytes) -> Any:
@@ -47,22 +76,64 @@ def loads(data: bytes) -> Any:
 
     Never call this on bytes that others may have written: see the page on security.
     """
-    return pickle.loads(data)
+    return pickle.loads(_as_pickle(data))
 
 
 def dumps_with_cells(graph: Any, spare: Mapping[Any, CellType]) -> bytes:
-    """Pickle an object graph, and those of the `spare` cells that it reaches by itself."""
+    """Save an object graph, and those of the `spare` cells that it reaches by itself."""
     file = io.BytesIO()
-    pickler = _Pickler(file, PROTOCOL)
+    pickler = _CellPickler(file)
     pickler.dump(graph)
     pickler.dump({name: cell for name, cell in spare.items() if id(cell) in pickler.cells})
-    return file.getvalue()
+    return sealed(_body(file.getbuffer()))
 
 
-def loads_with_cells(data: bytes) -> tuple[Any, dict[Any, CellType]]:
-    """Rebuild what `dumps_with_cells` has saved: the graph and the spare cells it reaches."""
-    unpickler = pickle.Unpickler(io.BytesIO(data))
-    return unpickler.load(), unpickler.load()
+def loads_with_cells(data: bytes, reader: Reader = pickle.Unpickler) -> tuple[Any, dict[Any, CellType]]:
+    """Rebuild what `dumps_with_cells`, or `dumps`, has saved: the graph and the spare cells it reaches."""
+    file = io.BytesIO(_as_pickle(data))
+    unpickler = reader(file)
+    graph = unpickler.load()
+    return graph, unpickler.load() if file.tell() < len(file.getbuffer()) else {}
+
+
+def dumps_and_note(
+    graph: Any, spare: Mapping[Any, CellType], persistent_id: Callable[[Any], Any] | None
+) -> tuple[bytes, dict[int, Any]]:
+    """Save an object graph like `dumps_with_cells`; gives also the objects in it that can change, by
+    id.
+
+    Args:
+        graph: the graph.
+        spare: cells that are saved if the graph reaches them by itself.
+        persistent_id: as in `pickle.Pickler`, for objects that are no part of the graph.
+    """
+    file = io.BytesIO()
+    pickler = _CellPickler(file) if persistent_id is None else _NamingCellPickler(file, persistent_id)
+    pickler.dump(graph)
+    if spare:
+        is_named = persistent_id or (lambda cell: None)
+        reached = {n: cell for n, cell in spare.items() if id(cell) in pickler.cells or is_named(cell) is not None}
+        pickler.dump(reached)
+    memo = pickler.memo.copy()
+    objects = {key: obj for key, (_, obj) in memo.items() if type(obj) not in _UNCHANGING}
+    return sealed(_body(file.getbuffer())), objects
+
+
+_UNCHANGING: frozenset[type] = frozenset(
+    {
+        str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, slice, type,
+        FunctionType, BuiltinFunctionType, MethodType, ModuleType,
+    }
+)  # fmt: skip
+"""Types whose objects may be saved twice, and be two afterwards: they never change."""
+
+
+def is_global(obj: Any) -> bool:
+    """Whether an object is saved as a name, so that every snapshot means the same one."""
+    try:
+        return isinstance(obj, (type, Enum)) or isinstance(reduce(obj), str)
+    except Exception:
+        return False
 
 
 def pickler(file: io.BytesIO, persistent_id: Callable[[Any], Any]) -> pickle.Pickler:
@@ -86,13 +157,15 @@ def register(kind: type, reducer: Reducer, *, subclasses: bool = False) -> None:
     Args:
         kind: the type.
         reducer: gives what `object.__reduce_ex__` may give, or NotImplemented to leave it to pickle.
-        subclasses: whether it holds for the subclasses as well.
+        subclasses: whether it holds for the subclasses as well, as far as none is registered nearer.
     """
-    if subclasses:
-        _families.insert(0, (kind, reducer))
-    else:
-        _exact[kind] = reducer
+    (_families if subclasses else _exact)[kind] = reducer
     _known.clear()
+
+
+def register_by_name(module: str, qualname: str, reducer: Reducer) -> None:
+    """The same for a type that may never be imported, and its subclasses."""
+    _named[module, qualname] = reducer
 
 
 def reduce(obj: Any) -> Reduced:
@@ -107,7 +180,8 @@ def reduce(obj: Any) -> Reduced:
 
 
 _exact: dict[type, Reducer] = {}
-_families: list[tuple[type, Reducer]] = []
+_families: dict[type, Reducer] = {}
+_named: dict[tuple[str, str], Reducer] = {}
 _known: dict[type, Reducer | None] = {}
 """The reducer of each type that was met; None leaves it to pickle."""
 
@@ -115,26 +189,105 @@ _known: dict[type, Reducer | None] = {}
 def _find(kind: type) -> Reducer | None:
     reducer = _exact.get(kind)
     if reducer is None:
-        reducer = next((found for family, found in _families if issubclass(kind, family)), None)
+        near = (_families.get(base) or _named.get((base.__module__, base.__qualname__)) for base in kind.__mro__)
+        reducer = next((found for found in near if found is not None), None)
     _known[kind] = reducer
     return reducer
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, protocol: int) -> None:
-        super().__init__(file, protocol)
-        self.cells: set[int] = set()
-        """The ids of the cells that were saved."""
-
     def reducer_override(self, obj: Any) -> Any:
         kind = type(obj)
-        if kind is CellType:
-            self.cells.add(id(obj))
         try:
             reducer = _known[kind]
         except KeyError:
             reducer = _find(kind)
         return NotImplemented if reducer is None else reducer(obj)
+
+
+_idle: list[tuple[io.BytesIO, _Pickler]] = []
+"""Picklers to use again, with their files: making one costs as much as a small checkpoint."""
+
+# Finding a global by its name is the slowest thing that pickle does, and every `for` loop brings some.
+# These are as if pickled already: a snapshot starts with them in the memo, and loading it starts with
+# the opcodes that put them there.  The list belongs to the format, of which _MARK is the version.
+_MARK = b"\x01"
+_CHECKSUM = 4
+_GLOBALS = (
+    "iter",
+    "range",
+    "reversed",
+    "enumerate",
+    "zip",
+    "map",
+    "filter",
+    "getattr",
+    "set",
+    "frozenset",
+    "bytearray",
+)
+_PREAMBLE = b"\x80\x05" + b"".join(b"cbuiltins\n" + name.encode() + b"\n\x940" for name in _GLOBALS)
+
+
+def _memo_of_known() -> Any:
+    pickler = _Pickler(io.BytesIO(), PROTOCOL)
+    known = [getattr(builtins, name) for name in _GLOBALS]
+    pickler.memo = {id(obj): (index, obj) for index, obj in enumerate(known)}
+    return pickler.memo
+
+
+_KNOWN = _memo_of_known()
+
+
+def sealed(body: bytes | memoryview) -> bytes:
+    """Some bytes with the checksum that tells whether they are all there."""
+    return b"".join((_MARK, zlib.crc32(body).to_bytes(_CHECKSUM, "big"), body))
+
+
+def _body(pickles: memoryview) -> bytes | memoryview:
+    """What is kept of pickles: not their first opcode, and no frames where many would move."""
+    return pickles[2:] if len(pickles) < LARGE else unframed(pickles[2:])
+
+
+def _as_pickle(data: bytes) -> bytes:
+    return _PREAMBLE + opened(data)
+
+
+def opened(data: bytes) -> memoryview:
+    """What `sealed` was given.
+
+    Raises:
+        CorruptStateError: it is damaged, or no snapshot.
+    """
+    start = len(_MARK) + _CHECKSUM
+    if data[: len(_MARK)] != _MARK:
+        raise CorruptStateError(f"this is no snapshot of durable-ast: it starts with {data[:8]!r}")
+    body = memoryview(data)[start:]
+    if zlib.crc32(body).to_bytes(_CHECKSUM, "big") != data[len(_MARK) : start]:
+        raise CorruptStateError(f"a snapshot is damaged: its {len(data)} bytes do not match their checksum")
+    return body
+
+
+class _CellPickler(_Pickler):
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, PROTOCOL)
+        self.memo = _KNOWN
+        self.cells: set[int] = set()
+        """The ids of the cells that were saved."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is CellType:
+            self.cells.add(id(obj))
+        return super().reducer_override(obj)
+
+
+class _NamingCellPickler(_CellPickler):
+    def __init__(self, file: io.BytesIO, persistent_id: Callable[[Any], Any]) -> None:
+        super().__init__(file)
+        self._name = persistent_id
+
+    def persistent_id(self, obj: Any) -> Any:
+        return self._name(obj)
 
 
 class _PersistentPickler(_Pickler):
@@ -166,7 +319,8 @@ def _fill_cell(cell: CellType, contents: tuple[Any]) -> None:
     cell.cell_contents = contents[0]
 
 
-def _reduce_cell(cell: CellType) -> Reduced:
+def reduce_cell(cell: CellType) -> Reduced:
+    """A cell, saved with what is in it."""
     try:
         contents = (cell.cell_contents,)
     except ValueError:
@@ -200,31 +354,27 @@ def _reduce_code(code: CodeType) -> Reduced:
 # singletons
 
 
-def _global_object(module: str, name: str) -> Any:
+def global_object(module: str, name: str) -> Any:
+    """What a module holds under a name."""
     return getattr(importlib.import_module(module), name)
+
+
+def place_of(obj: Any) -> tuple[str, str] | None:
+    """The module that holds an object as a global, and its name there; None if none does."""
+    for module_name, module in list(sys.modules.items()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is obj:
+                return module_name, name
+    return None
 
 
 def _reduce_object(obj: Any) -> Reduced:
     """A bare ``object()`` is there for its identity; it is worth most as a module's attribute."""
-    for module_name, module in list(sys.modules.items()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if value is obj:
-                return _global_object, (module_name, name)
-    return object, ()
+    place = place_of(obj)
+    return (object, ()) if place is None else (global_object, place)
 
 
-# classes
-
-
-def _reduce_by_cloudpickle(obj: Any) -> Reduced:
-    reduced: Reduced = _cloudpickler().dispatch_table[type(obj)](obj)
-    return reduced
-
-
-def _cloudpickler() -> Any:
-    import cloudpickle  # only wanted for the parts of local classes
-
-    return cloudpickle.Pickler(io.BytesIO(), PROTOCOL)
+# what can be found again
 
 
 def importable(obj: Any) -> bool:
@@ -235,20 +385,38 @@ def importable(obj: Any) -> bool:
     return found is obj
 
 
-def _reduce_class(cls: type) -> Reduced:
-    """A class is found by its name; one that cannot be (it was defined inside a function) is saved
-    by value."""
-    if importable(cls):
-        return NotImplemented
-    reduced: Reduced = _cloudpickler().reducer_override(cls)
-    return reduced
+# views
 
 
-register(CellType, _reduce_cell)
+def _reduce_proxy(proxy: MappingProxyType[Any, Any]) -> Reduced:
+    """A view of a mapping goes on showing that one."""
+    return MappingProxyType, (gc.get_referents(proxy)[0],)
+
+
+def _reduce_view(view: Any) -> Reduced:
+    return _view, (gc.get_referents(view)[0], type(view).__name__.removeprefix("dict_"))
+
+
+def _view(mapping: dict[Any, Any], name: str) -> Any:
+    return getattr(dict, name)(mapping)
+
+
+def _reduce_wrapped(method: classmethod[Any, Any, Any] | staticmethod[Any, Any]) -> Reduced:
+    return type(method), (method.__func__,)
+
+
+def _reduce_property(found: property) -> Reduced:
+    return property, (found.fget, found.fset, found.fdel, found.__doc__)
+
+
+register(CellType, reduce_cell)
 register(ModuleType, _reduce_module)
 register(MethodType, _reduce_method)
 register(CodeType, _reduce_code)
 register(object, _reduce_object)
-register(type, _reduce_class, subclasses=True)
-for _kind in (classmethod, staticmethod, property, MappingProxyType, *map(type, ({}.keys(), {}.values(), {}.items()))):
-    register(_kind, _reduce_by_cloudpickle)
+register(MappingProxyType, _reduce_proxy)
+register(classmethod, _reduce_wrapped)
+register(staticmethod, _reduce_wrapped)
+register(property, _reduce_property)
+for _kind in map(type, ({}.keys(), {}.values(), {}.items())):
+    register(_kind, _reduce_view)

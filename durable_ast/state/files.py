@@ -1,0 +1,187 @@
+"""Open files in a snapshot: opened again at their position, and never truncated.
+
+A text file is a layer over a buffer over a raw file, and any of them may be held by itself; each
+is saved as what it is.  What has been written must be where another process finds it, so a file is
+flushed when it is saved.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gc
+import io
+import os
+import stat
+import sys
+from typing import Any
+
+from ..errors import CheckpointException
+from .resources import Elsewhere, is_looking
+from .snapshot import Reduced, register, register_by_name
+
+_STANDARD = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
+_NEWLINES = ("", "\n", "\r", "\r\n")
+
+
+def register_all() -> None:
+    """Let snapshots save open files."""
+    register(io.TextIOWrapper, _reduce_text)
+    for kind in (io.BufferedReader, io.BufferedWriter, io.BufferedRandom):
+        register(kind, _reduce_buffered)
+    register(io.FileIO, _reduce_raw)
+    register_by_name("tempfile", "_TemporaryFileWrapper", _reduce_temporary)
+    register_by_name("tempfile", "TemporaryDirectory", _reduce_directory)
+
+
+def _standard(file: Any) -> Reduced:
+    """One of the standard streams, which every process has of its own."""
+    for name in _STANDARD:
+        found = getattr(sys, name)
+        for layer in ((), ("buffer",), ("buffer", "raw")):
+            if _layer(found, layer) is file:
+                return _stream, (name, layer)
+    return None
+
+
+def _stream(name: str, layer: tuple[str, ...]) -> Any:
+    return _layer(getattr(sys, name), layer)
+
+
+def _layer(file: Any, layer: tuple[str, ...]) -> Any:
+    for name in layer:
+        file = getattr(file, name, None)
+    return file
+
+
+def _reduce_text(file: io.TextIOWrapper) -> Reduced:
+    standard = _standard(file)
+    if standard is not None:
+        return standard
+    facts = {
+        "encoding": file.encoding,
+        "errors": file.errors,
+        "newline": _newline(file),
+        "line_buffering": file.line_buffering,
+        "write_through": file.write_through,
+    }
+    if file.closed:
+        return _closed_text, (file.name, facts), vars(file) or None
+    file.flush()
+    return _text, (file.buffer, facts, file.tell()), vars(file) or None
+
+
+def _closed_text(name: Any, facts: dict[str, Any]) -> io.TextIOWrapper:
+    with _stand_in(name) as raw:
+        return io.TextIOWrapper(io.BufferedReader(raw), **facts)
+
+
+def _text(buffer: Any, facts: dict[str, Any], position: int) -> Any:
+    if isinstance(buffer, Elsewhere):
+        return buffer
+    file = io.TextIOWrapper(buffer, **facts)
+    file.seek(position)
+    return file
+
+
+def _newline(file: io.TextIOWrapper) -> str | None:
+    """What `open` was told about newlines.  No attribute says so; but the file refers to it, between
+    its codecs and the text it has decoded, unless it is None."""
+    held = gc.get_referents(file)
+    last = max((index for index, obj in enumerate(held) if _is_codec(obj)), default=len(held))
+    told, after = [*held[last + 1 : last + 3], None, None][:2]
+    if not isinstance(told, str) or told not in _NEWLINES:
+        return None
+    if told == "" and isinstance(after, tuple):
+        return None  # it is the text, at the end of the file; the tuple is what it was decoded from
+    if isinstance(held[last], io.IncrementalNewlineDecoder) and told:
+        return None  # lines end with anything, so this is text
+    return told
+
+
+def _is_codec(obj: Any) -> bool:
+    return isinstance(obj, (codecs.IncrementalDecoder, codecs.IncrementalEncoder, io.IncrementalNewlineDecoder))
+
+
+def _reduce_buffered(file: Any) -> Reduced:
+    standard = _standard(file)
+    if standard is not None:
+        return standard
+    if file.closed:
+        return _closed, (file.name,)
+    if file.writable():
+        file.flush()
+    return _buffered, (type(file), file.raw, file.tell())
+
+
+def _buffered(kind: Any, raw: Any, position: int) -> Any:
+    if isinstance(raw, Elsewhere):
+        return raw
+    file = kind(raw)
+    file.seek(position)
+    return file
+
+
+def _closed(name: Any) -> io.BufferedReader:
+    with _stand_in(name) as raw:
+        return io.BufferedReader(raw)
+
+
+def _closed_raw(name: Any) -> io.FileIO:
+    with _stand_in(name) as raw:
+        return raw
+
+
+def _stand_in(name: Any) -> io.FileIO:
+    """What a file that was closed when it was saved is made of."""
+    raw = io.FileIO(os.devnull)
+    raw.name = name
+    return raw
+
+
+def _reduce_raw(file: io.FileIO) -> Reduced:
+    standard = _standard(file)
+    if standard is not None:
+        return standard
+    if file.closed:
+        return _closed_raw, (file.name,)
+    found = os.fstat(file.fileno())
+    name = file.name
+    if isinstance(name, int) or not stat.S_ISREG(found.st_mode):
+        raise TypeError(f"cannot save the open file {name!r}: it is no file in a folder")
+    path = os.path.abspath(os.fsdecode(name))
+    try:
+        is_there = os.path.samestat(found, os.stat(path))
+    except FileNotFoundError:
+        is_there = False
+    if not is_there:
+        raise TypeError(f"cannot save the open file {name!r}: it was deleted or renamed")
+    return _reopened, (name, path, file.mode, file.tell())
+
+
+def _reopened(name: Any, path: str, mode: str, position: int) -> Any:
+    if is_looking():
+        return Elsewhere(f"open file {path}", position)
+
+    def opener(_: str, flags: int) -> int:
+        return os.open(path, flags & ~(os.O_TRUNC | os.O_EXCL | os.O_CREAT))
+
+    try:
+        raw = io.FileIO(name, mode, opener=opener)
+    except OSError as error:
+        raise CheckpointException(
+            f"{path} was open in the instance and cannot be opened again: {error}; the instance can be called again "
+            "once it can"
+        ) from error
+    raw.seek(position)
+    return raw
+
+
+def _reduce_temporary(file: Any) -> Reduced:
+    raise TypeError(f"cannot save the temporary file {file.name!r}: it is deleted with its process")
+
+
+def _reduce_directory(directory: Any) -> Reduced:
+    """A temporary folder belongs to the instance, not to the process, once it has been saved: it goes
+    when its `with` block is left."""
+    directory._finalizer.detach()
+    return NotImplemented
