@@ -7,17 +7,33 @@ epoch of its owner, and events are a mailbox beside it.  `adapt` lets the runtim
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import pickle
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
-from ..errors import InvalidInstanceIdError
-from ..state.schema import Message, Record, State
+from ..errors import InvalidEventNameError, InvalidInstanceIdError
+from ..state import snapshot
+from ..state.schema import Message, Outgoing, Record, State, Status
+from .steps import Store
 
 MAX_ID_LENGTH = 512
 """The longest instance id, in characters."""
+
+Parts: TypeAlias = Mapping[str, bytes | None]
+NO_PARTS: Parts = MappingProxyType({})
+TRANSIENT = ("b/", "j/")
+"""What the names of those parts begin with that are gone once the instance has ended for good."""
+
+CONTROL = "."
+"""What the names of messages begin with that are for the runtime: they reach an instance whatever
+it waits for."""
 
 
 class StateStore(ABC):
@@ -46,26 +62,66 @@ class StateStore(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """One transition of an instance, written whole or not at all.
+class Selection:
+    """Which instances to list; see `InstanceStore.records`."""
 
-    Attributes:
-        record: the instance as it is from now on; its epoch must be the current one.
-        consumed: the numbers of the messages that this transition takes from the mailbox.
-        flush: whether it must have reached the disk, not only the operating system, to count.
-    """
+    status: frozenset[Status] | None = None
+    program: str | None = None
+    prefix: str | None = None
+    since: float | None = None
+    limit: int | None = None
+    offset: int = 0
 
-    record: Record
-    consumed: tuple[int, ...] = ()
-    flush: bool = True
+    def matches(self, record: Record) -> bool:
+        """Whether the filters let a record through."""
+        return (
+            (self.status is None or record.status in self.status)
+            and (self.program is None or record.program == self.program)
+            and (self.prefix is None or record.instance_id.startswith(self.prefix))
+            and (self.since is None or record.created_at >= self.since)
+        )
+
+    def page(self, records: Iterable[Record]) -> list[Record]:
+        """The asked page of those records, newest first, that match."""
+        matching = (record for record in records if self.matches(record))
+        end = None if self.limit is None else self.offset + self.limit
+        return list(itertools.islice(matching, self.offset, end))
+
+
+def are_news(parts: Parts) -> bool:
+    """Whether somebody outside may wait for one of these parts: all but those of the run itself."""
+    return any(not name.startswith(TRANSIENT) for name in parts)
 
 
 class InstanceBusy(Exception):
     """Another owner is at work on the instance; for the runtime only."""
 
 
-class InstanceStore(StateStore):
-    """Keeps instances with all that belongs to them, each change atomic."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim gave: the instances, and when the next one will be due, as far as it is known."""
+
+    records: list[Record]
+    next_due: float | None = None
+
+
+class InstanceStore(StateStore, Store):
+    """Keeps instances with all that belongs to them, each change atomic.
+
+    Attributes:
+        is_shared: whether other machines may write to it.
+        is_guarded: whether what others have written is recognised before it is read.
+        unpickle: how the plain states are read that `save` was given.
+    """
+
+    is_shared = False
+    is_guarded = False
+    unpickle: Callable[[bytes], Any] = staticmethod(pickle.loads)
+
+    @property
+    def instances(self) -> InstanceStore:
+        """What the runtime uses: this store, unless it cannot keep instances itself."""
+        return self
 
     @abstractmethod
     async def acquire(self, initial: Record) -> tuple[Record, bool]:
@@ -83,10 +139,45 @@ class InstanceStore(StateStore):
         """
 
     @abstractmethod
-    def commit(self, write: Write) -> Awaitable[None] | None:
-        """Write a transition; None if it is done already.
+    async def enqueue(self, record: Record) -> bool:
+        """Create an instance that nobody owns, for whoever acquires it first.
 
-        The record is the runtime's own, and changes after this returns: take what is needed of it.
+        Returns:
+            Whether it was created; if there is one of that id, nothing happens to it.
+        """
+
+    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
+        """Become the owner of instances that can go on now, oldest wish first.
+
+        These are the ones that nobody owns, or whose owner has died, and that are new, in the middle
+        of something, past the time they sleep until, or have a message that they wait for or that
+        begins with a dot.
+
+        Args:
+            programs: only those of these programs, by their keys.
+            limit: how many at most.
+        """
+        return await claim_by_listing(self, programs, limit)
+
+    @abstractmethod
+    def commit(
+        self,
+        record: Record,
+        consumed: Sequence[int],
+        flush: bool,
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None] | None:
+        """Write a transition of an instance, whole or not at all; None if it is done already.
+
+        Args:
+            record: the instance as it is from now on; its epoch must be the current one.  It is the
+                runtime's own and changes after this returns: take what is needed of it.
+            consumed: the numbers of the messages that this transition takes from the mailbox.
+            flush: whether it must have reached the disk, not only the operating system, to count.
+            parts: records beside the instance's own, by name; None deletes one.  A final transition
+                deletes all those that are `TRANSIENT`.
+            outbox: messages that this transition puts into other mailboxes, in this order.
 
         Raises:
             StaleOwnerError: (here or when awaited) the epoch is not the current one any more.
@@ -102,8 +193,16 @@ class InstanceStore(StateStore):
         """The instance as it stands, or None."""
 
     @abstractmethod
+    async def parts(self, instance_id: str, prefix: str = "") -> dict[str, bytes]:
+        """The parts of an instance whose names begin with `prefix`."""
+
+    @abstractmethod
     async def messages(self, instance_id: str) -> list[Message]:
         """The mailbox, oldest first."""
+
+    async def message(self, instance_id: str, name: str) -> Message | None:
+        """The oldest message of that name."""
+        return next((message for message in await self.messages(instance_id) if message.name == name), None)
 
     @abstractmethod
     def publish(self, instance_id: str, name: str, payload: bytes) -> Future[int]:
@@ -113,21 +212,176 @@ class InstanceStore(StateStore):
         """
 
     @abstractmethod
-    async def changed(self, instance_id: str, seen: Any, timeout: float) -> Any:
+    async def offer(self, instance_id: str, name: str, payload: bytes) -> bool:
+        """Put a message into the mailbox of an instance, unless one of that name is there already.
+
+        Returns:
+            Whether it was put there.
+        """
+
+    @abstractmethod
+    async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         """Wait until something about an instance may have changed.
 
         Args:
-            instance_id: the instance.
+            instance_id: the instance; None for any instance that can go on now.
             seen: what the last call returned; None the first time, which returns at once.
             timeout: the longest wait, in seconds.
         """
 
+    async def records(
+        self,
+        *,
+        status: Collection[Status] | None = None,
+        program: str | None = None,
+        prefix: str | None = None,
+        since: float | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Record]:
+        """Instances, newest first.
+
+        Args:
+            status: only those that stand at one of these.
+            program: only those of this program, by its key.
+            prefix: only those whose ids begin so.
+            since: only those created at this time or later, in seconds since 1970.
+            limit: how many at most.
+            offset: how many of the newest to leave out.
+        """
+        chosen = None if status is None else frozenset(status)
+        return await self.select(Selection(chosen, program, prefix, since, limit, offset))
+
     @abstractmethod
-    async def records(self) -> list[Record]:
-        """All instances, newest first."""
+    async def select(self, selection: Selection) -> list[Record]:
+        """What `records` gives, for the filters that it was given."""
+
+    @abstractmethod
+    async def delete(self, instance_id: str) -> bool:
+        """Forget an instance with its parts and its mailbox; gives whether there was one.
+
+        Raises:
+            InstanceBusy: it has an owner that is alive.
+        """
+
+    async def keep_source(self, version: str, text: str) -> None:
+        """Keep the text of a function for as long as there are instances; most stores hold it once."""
+        await self.save(f"source {version}", {"text": text})
+
+    async def source(self, version: str) -> str | None:
+        """The text of this version of a function, if it was kept."""
+        state = await self.load(f"source {version}")
+        return None if state is None else state.get("text")  # there is none to one who lacks the key
+
+    async def vacuum(
+        self, *, older_than: float, status: Collection[Status] = (Status.SUCCESS, Status.CANCELLED)
+    ) -> int:
+        """Delete instances that have ended, with all that belongs to them; gives how many.
+
+        Args:
+            older_than: only those whose last checkpoint is so many seconds old.
+            status: where they stand.  Those that can go on are never deleted.
+
+        Raises:
+            ValueError: instances of such a status may go on by themselves.
+        """
+        alive = set(status) - {Status.SUCCESS, Status.CANCELLED, Status.ERROR, Status.PARKED}
+        if alive:
+            raise ValueError(f"instances that are {', '.join(sorted(alive))} may go on; cancel them first")
+        before = time.time() - older_than
+        deleted = 0
+        for record in await self.records(status=status):
+            if record.updated_at <= before:
+                with contextlib.suppress(InstanceBusy):
+                    deleted += await self.delete(record.instance_id)
+        return deleted
 
     async def close(self) -> None:
         """Let go of files and connections."""
+
+    # as a `Store`
+
+    async def setup(self) -> None:
+        """Nothing: the first use does what is needed."""
+
+    async def get_step(self, run_id: str, step_id: str) -> tuple[bool, Any]:
+        state = await self.load(_step_key(run_id, step_id))
+        return (False, None) if state is None else (True, state["result"])
+
+    async def set_step(self, run_id: str, step_id: str, result: Any, attempt: int = 1) -> None:
+        await self.save(_step_key(run_id, step_id), {"result": result, "attempt": attempt})
+
+    async def mark_run_done(self, run_id: str) -> None:
+        await self.save(_run_key(run_id), {"status": "done", "error": None})
+
+    async def mark_run_failed(self, run_id: str, error: str) -> None:
+        await self.save(_run_key(run_id), {"status": "failed", "error": error})
+
+    async def get_signal(self, run_id: str, name: str) -> tuple[bool, Any]:
+        message = await self.message(run_id, name)
+        return (False, None) if message is None else (True, snapshot.loads(message.payload))
+
+    async def set_signal(self, run_id: str, name: str, payload: Any) -> bool:
+        return await self.offer(run_id, name, snapshot.dumps(payload))
+
+
+def _run_key(run_id: str) -> str:
+    return f"run {run_id}"
+
+
+def _step_key(run_id: str, step_id: str) -> str:
+    """One for each pair, wherever their texts meet."""
+    return f"step {len(run_id)} {run_id} {step_id}"
+
+
+async def claim_by_listing(store: InstanceStore, programs: Collection[str], limit: int) -> Claimed:
+    """The claim of a store that has no index of what can go on: look at everything."""
+    claimed: list[Record] = []
+    next_due: float | None = None
+    waiting = await store.records(status=(Status.ENQUEUED, Status.RUNNING, Status.SLEEPING, Status.WAITING))
+    for record in reversed(waiting):
+        if record.program not in programs:
+            continue
+        due = await due_of(store, record)
+        if due is not None and due > time.time():
+            next_due = due if next_due is None else min(due, next_due)
+        elif due is not None and len(claimed) < limit:
+            with contextlib.suppress(InstanceBusy):
+                current, _ = await store.acquire(record)
+                claimed.append(current)
+    return Claimed(claimed, next_due)
+
+
+async def due_of(store: InstanceStore, record: Record) -> float | None:
+    """When an instance that nobody owns can go on, in seconds since 1970; None if only an event can
+    tell."""
+    if record.status in (Status.ENQUEUED, Status.RUNNING):
+        return record.created_at
+    if record.status is Status.WAITING:
+        for message in await store.messages(record.instance_id):
+            if message.name in record.awaited or message.name.startswith(CONTROL):
+                return record.updated_at
+    return record.wake_at if record.status in (Status.SLEEPING, Status.WAITING) else None
+
+
+def check_event_name(name: Any) -> str:
+    """The name of an event, if it can be one.
+
+    Raises:
+        InvalidEventNameError: it is no text, cannot be stored, or is reserved.
+
+    >>> check_event_name("paid")
+    'paid'
+    """
+    if not isinstance(name, str):
+        raise InvalidEventNameError(f"the name of an event must be a str, not {type(name).__name__}")
+    if name.startswith(CONTROL):
+        raise InvalidEventNameError(f"the name of an event must not begin with a dot: {name!r}; these are reserved")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidEventNameError(f"the name of an event must be valid Unicode text: {name!r}") from error
+    return name
 
 
 def check_instance_id(instance_id: Any) -> str:
@@ -155,3 +409,12 @@ def check_instance_id(instance_id: Any) -> str:
     except UnicodeEncodeError as error:
         raise InvalidInstanceIdError(f"an instance id must be valid Unicode text: {instance_id!r}") from error
     return instance_id
+
+
+def storable_text(text: str) -> str:
+    """The text, with escapes for what no database takes.
+
+    >>> storable_text("ünï \\ud800 \\0")
+    'ünï \\\\ud800 \\\\x00'
+    """
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import os
 import pickle
 import sqlite3
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..state.schema import Message, Record, State, Status
-from .base import InstanceBusy, InstanceStore, Write
+from ..errors import CorruptStateError
+from ..state import delta
+from ..state.schema import Message, Outgoing, Record, State
+from .answer import kept
+from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, are_news
 from .memory import Notices, stale
-from .owners import is_alive, this_process
+from .owners import Owner, is_alive
+from .sqlite_rows import (
+    DUE,
+    PUT_MESSAGE,
+    READ,
+    UPDATE,
+    WAKE,
+    bury,
+    changes,
+    insert,
+    listing,
+    record_in,
+    row_of,
+    select,
+    write_more,
+)
+from .sqlite_watch import SQLiteWatch
 from .sqlite_writer import SQLiteWriter
 
-_COLUMNS = "id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error"
-_UPDATE = """UPDATE instances SET status = ?, sequence = ?, call_stack = ?, retry = ?, awaited = ?, wake_at = ?,
-outcome = ?, error = ? WHERE id = ? AND epoch = ?"""
-
-_POLL = 0.1
-"""Seconds between two looks at whether another process has written to the file."""
+log = logging.getLogger("durable_ast")
 
 
 class SQLiteStore(InstanceStore):
@@ -49,19 +64,27 @@ class SQLiteStore(InstanceStore):
         if synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
         self.path = _file_of(path)
-        self._writer = SQLiteWriter(self.path, synchronous)
-        self._held: set[str] = set()
+        self._flushes = synchronous == "FULL"
+        self._writer = SQLiteWriter(self.path, synchronous, UPDATE)
+        self._owner = Owner()
+        self._held: dict[str, int] = {}
+        """The instances that this store owns, with the keys of their rows."""
+        self._shadows: dict[str, delta.Shadow] = {}
+        """What the file has of those of them that are large."""
+        self._unreleased: dict[str, int] = {}
+        """Those whose release is not written yet, with their epochs."""
         self.notices = Notices()
+        self._watch = SQLiteWatch(self._writer, self.notices, self._held.keys())
 
     # plain states
 
     async def load(self, instance_id: str) -> State | None:
         def work(connection: sqlite3.Connection) -> State | None:
-            record = _select(connection, instance_id)
+            record = select(connection, instance_id)
             if record is not None:
                 return record.to_state()
             row = connection.execute("SELECT state FROM states WHERE id = ?", (instance_id,)).fetchone()
-            return None if row is None else pickle.loads(row[0])
+            return None if row is None else self.unpickle(row[0])
 
         state: State | None = await self._writer.submit_from_loop(work, flush=False)
         return state
@@ -75,60 +98,157 @@ class SQLiteStore(InstanceStore):
     # instances
 
     async def acquire(self, initial: Record) -> tuple[Record, bool]:
-        answer: tuple[Record, bool] = await self._writer.submit_from_loop(
-            lambda connection: self._acquire(connection, initial)
-        )
-        return answer
+        self._release_again(initial.instance_id)
+        taking = self._writer.submit_from_loop(lambda connection: self._acquire(connection, initial))
+        record, created, key = await kept(taking, lambda taken: self.release(taken[0].instance_id, taken[0].epoch))
+        if not record.status.is_final:
+            self._held[record.instance_id] = key
+        return record, created
 
-    def _acquire(self, connection: sqlite3.Connection, initial: Record) -> tuple[Record, bool]:
-        name = initial.instance_id
-        record = _select(connection, name)
-        if record is None:
-            record = replace(initial, epoch=1)
-            _insert(connection, record)
-            self._held.add(name)
-            return record, True
-        if record.status.is_final:
-            return record, False
-        (owner,) = connection.execute("SELECT owner FROM instances WHERE id = ?", (name,)).fetchone()
-        if name in self._held or (owner is not None and owner != this_process() and is_alive(owner)):
-            raise InstanceBusy
+    def _acquire(self, connection: sqlite3.Connection, initial: Record) -> tuple[Record, bool, int]:
+        row = row_of(connection, initial.instance_id)
+        if row is None:
+            self._sign_in(connection)
+            record = replace(initial, epoch=initial.epoch + 1)
+            return record, True, insert(connection, record, self._owner.name)
+        key, owner, *columns = row
+        record = record_in(columns)
+        if not record.status.is_final:
+            if owner is not None and is_alive(owner):
+                raise InstanceBusy
+            self._take(connection, key, record)
+        return record, False, key
+
+    def _take(self, connection: sqlite3.Connection, key: int, record: Record) -> None:
+        """Become the owner of an instance that has none."""
+        self._sign_in(connection)
         record.epoch += 1
-        connection.execute(
-            "UPDATE instances SET epoch = ?, owner = ? WHERE id = ?", (record.epoch, this_process(), name)
-        )
-        self._held.add(name)
-        return record, False
+        query = "UPDATE instances SET epoch = ?, owner = ?, due = NULL WHERE key = ?"
+        connection.execute(query, (record.epoch, self._owner.name, key))
 
-    def commit(self, write: Write) -> Awaitable[None]:
-        record = write.record
-        values = (record.status.value, record.sequence, *_variable(record), record.instance_id, record.epoch)
+    def _sign_in(self, connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT OR IGNORE INTO owners VALUES (?)", (self._owner.name,))
 
-        def work(connection: sqlite3.Connection) -> None:
-            if connection.execute(_UPDATE, values).rowcount != 1:
-                raise stale(record, _select(connection, record.instance_id))
-            for number in write.consumed:
-                connection.execute("DELETE FROM messages WHERE number = ?", (number,))
+    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
+        def give_back(taken: tuple[list[tuple[int, Record]], float | None]) -> None:
+            for _, record in taken[0]:
+                self.release(record.instance_id, record.epoch)
 
-        done = self._writer.submit_from_loop(work, flush=write.flush)
-        if write.record.status.is_final:
-            done.add_done_callback(lambda _: self.notices.post(write.record.instance_id))
-        return done
+        names = tuple(programs)
+        claiming = self._writer.submit_from_loop(lambda connection: self._claim(connection, names, limit))
+        taken, next_due = await kept(claiming, give_back)
+        self._held.update({record.instance_id: key for key, record in taken})
+        return Claimed([record for _, record in taken], next_due)
+
+    def _claim(
+        self, connection: sqlite3.Connection, programs: tuple[str, ...], limit: int
+    ) -> tuple[list[tuple[int, Record]], float | None]:
+        for (name,) in connection.execute("SELECT name FROM owners").fetchall():
+            if not is_alive(name):
+                bury(connection, name)
+        now = time.time()
+        wanted = f"program IN ({', '.join('?' * len(programs))})"
+        query = f"SELECT key, {READ} FROM instances WHERE due <= ? AND {wanted} ORDER BY due LIMIT ?"
+        taken: list[tuple[int, Record]] = []
+        for key, *row in connection.execute(query, (now, *programs, limit)).fetchall():
+            try:
+                record = record_in(row)
+            except CorruptStateError as error:
+                log.error("%s; it is put aside", error)
+                connection.execute("UPDATE instances SET status = 'PARKED', due = NULL WHERE key = ?", (key,))
+            else:
+                self._take(connection, key, record)
+                taken.append((key, record))
+        query = f"SELECT min(due) FROM instances WHERE due > ? AND {wanted}"
+        (next_due,) = connection.execute(query, (now, *programs)).fetchone()
+        return taken, next_due
+
+    async def enqueue(self, record: Record) -> bool:
+        record = record.copy()
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if row_of(connection, record.instance_id) is not None:
+                return False
+            key = insert(connection, record, None)
+            connection.execute(f"UPDATE instances SET due = {DUE} WHERE key = ?", (key,))
+            return True
+
+        created: bool = await self._writer.submit_from_loop(work)
+        if created:
+            self.notices.post(record.instance_id)
+        return created
+
+    def commit(
+        self,
+        record: Record,
+        consumed: Sequence[int],
+        flush: bool,
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None] | None:
+        final = record.status.is_final
+        key = self._held.get(record.instance_id)
+        state = record.call_stack
+        if record.instance_id in self._shadows or (state is not None and len(state) >= delta.LARGE):
+            state, own = self._shadows.setdefault(record.instance_id, delta.Shadow()).next(state)
+            parts = {**parts, **own}
+        row = (record.status.value, record.sequence, state, *changes(record), time.time(), key, record.epoch)
+        alone = flush and len(self._held) == 1  # what need not be flushed may wait for others of its turn
+        flush = flush and self._flushes
+        if consumed or parts or outbox or final:
+            alone = alone and not parts
+            more = write_more(key, tuple(consumed), parts, outbox, final)
+            found = self._writer.commit(row, flush=flush, alone=alone, more=more)
+            return self._committed(record, found, outbox, is_news=final or are_news(parts))
+        if alone and not flush and self._writer.commit_at_once(row):
+            return None
+        return self._committed(record, self._writer.commit(row, flush=flush, alone=alone))
+
+    async def _committed(
+        self, record: Record, found: Awaitable[bool], outbox: Sequence[Outgoing] = (), *, is_news: bool = False
+    ) -> None:
+        if not await found:
+            raise stale(record, await self.read(record.instance_id))
+        if is_news:
+            self.notices.post(record.instance_id)
+        for message in outbox:
+            self.notices.post(message.instance_id)
 
     def release(self, instance_id: str, epoch: int) -> None:
-        self._held.discard(instance_id)
+        self._held.pop(instance_id, None)
+        self._shadows.pop(instance_id, None)
+        self._unreleased[instance_id] = epoch
+        query = f"UPDATE instances SET owner = NULL, recoveries = 0, due = {DUE} WHERE id = ? AND epoch = ?"
+        released = self._writer.submit(lambda connection: connection.execute(query, (instance_id, epoch)), flush=False)
 
-        def work(connection: sqlite3.Connection) -> None:
-            connection.execute("UPDATE instances SET owner = NULL WHERE id = ? AND epoch = ?", (instance_id, epoch))
-            self.notices.post(instance_id)
+        def note(_: Any) -> None:
+            if released.exception() is None:
+                self._unreleased.pop(instance_id, None)
+                self.notices.post(instance_id)
 
-        self._writer.submit(work, flush=False)
+        released.add_done_callback(note)
+
+    def _release_again(self, instance_id: str) -> None:
+        """A release that could not be written would lock us out ourselves."""
+        epoch = self._unreleased.get(instance_id)
+        if epoch is not None:
+            self.release(instance_id, epoch)
 
     async def read(self, instance_id: str) -> Record | None:
         record: Record | None = await self._writer.submit_from_loop(
-            lambda connection: _select(connection, instance_id), flush=False
+            lambda connection: select(connection, instance_id), flush=False
         )
         return record
+
+    async def parts(self, instance_id: str, prefix: str = "") -> dict[str, bytes]:
+        def work(connection: sqlite3.Connection) -> dict[str, bytes]:
+            query = """SELECT name, value FROM parts WHERE substr(name, 1, ?) = ? AND name NOT IN (?, ?)
+            AND instance = (SELECT key FROM instances WHERE id = ?)"""
+            values = (len(prefix), prefix, delta.BASE, delta.PATCHES, instance_id)
+            return dict(connection.execute(query, values).fetchall())
+
+        parts: dict[str, bytes] = await self._writer.submit_from_loop(work, flush=False)
+        return parts
 
     async def messages(self, instance_id: str) -> list[Message]:
         def work(connection: sqlite3.Connection) -> list[Message]:
@@ -138,10 +258,34 @@ class SQLiteStore(InstanceStore):
         messages: list[Message] = await self._writer.submit_from_loop(work, flush=False)
         return messages
 
+    async def message(self, instance_id: str, name: str) -> Message | None:
+        def work(connection: sqlite3.Connection) -> Message | None:
+            query = "SELECT number, name, payload FROM messages WHERE instance_id = ? AND name = ? ORDER BY number"
+            row = connection.execute(f"{query} LIMIT 1", (instance_id, name)).fetchone()
+            return None if row is None else Message(*row)
+
+        message: Message | None = await self._writer.submit_from_loop(work, flush=False)
+        return message
+
+    async def offer(self, instance_id: str, name: str, payload: bytes) -> bool:
+        def work(connection: sqlite3.Connection) -> bool:
+            query = "SELECT 1 FROM messages WHERE instance_id = ? AND name = ? LIMIT 1"
+            if connection.execute(query, (instance_id, name)).fetchone() is not None:
+                return False
+            connection.execute(PUT_MESSAGE, (instance_id, name, payload))
+            connection.execute(WAKE, (instance_id,))
+            return True
+
+        is_new: bool = await self._writer.submit_from_loop(work)
+        if is_new:
+            self.notices.post(instance_id)
+        return is_new
+
     def publish(self, instance_id: str, name: str, payload: bytes) -> Future[int]:
         def work(connection: sqlite3.Connection) -> int:
-            query = "INSERT INTO messages (instance_id, name, payload) VALUES (?, ?, ?) RETURNING number"
+            query = f"{PUT_MESSAGE} RETURNING number"
             (number,) = connection.execute(query, (instance_id, name, payload)).fetchone()
+            connection.execute(WAKE, (instance_id,))
             return int(number)
 
         stored = self._writer.submit(work)
@@ -152,27 +296,41 @@ class SQLiteStore(InstanceStore):
             stored.result()  # nothing is blocked, and whoever called may be about to end
         return stored
 
-    async def changed(self, instance_id: str, seen: Any, timeout: float) -> Any:
+    async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         """Changes by this process wake at once, those by others within a tenth of a second."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        notice, version = seen if seen is not None else (None, None)
-        while True:
-            left = max(deadline - loop.time(), 0.0)
-            now = await self.notices.wait(instance_id, notice, min(left, _POLL))
-            current = await self._writer.submit_from_loop(_data_version, flush=False)
-            if now != notice or current != version or left <= _POLL:
-                return now, current
+        with self._watch():
+            return await self.notices.wait(instance_id, seen, timeout)
 
-    async def records(self) -> list[Record]:
+    async def select(self, selection: Selection) -> list[Record]:
+        query, values = listing(selection)
+
         def work(connection: sqlite3.Connection) -> list[Record]:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM instances ORDER BY key DESC")
-            return [_record(row) for row in rows]
+            return [record_in(row) for row in connection.execute(query, values)]
 
         records: list[Record] = await self._writer.submit_from_loop(work, flush=False)
         return records
 
+    async def delete(self, instance_id: str) -> bool:
+        deleted: bool = await self._writer.submit_from_loop(lambda connection: self._delete(connection, instance_id))
+        return deleted
+
+    def _delete(self, connection: sqlite3.Connection, instance_id: str) -> bool:
+        row = row_of(connection, instance_id)
+        if row is not None:
+            key, owner, *_ = row
+            if owner is not None and is_alive(owner):
+                raise InstanceBusy
+            connection.execute("DELETE FROM parts WHERE instance = ?", (key,))
+            connection.execute("DELETE FROM instances WHERE key = ?", (key,))
+        connection.execute("DELETE FROM messages WHERE instance_id = ?", (instance_id,))
+        connection.execute("DELETE FROM states WHERE id = ?", (instance_id,))
+        return row is not None
+
     async def close(self) -> None:
+        if self._held:
+            await self._writer.submit_from_loop(lambda connection: bury(connection, self._owner.name))
+        self._held.clear()
+        self._owner.end()
         await asyncio.to_thread(self._writer.close)
 
 
@@ -183,59 +341,3 @@ def _file_of(path: str | os.PathLike[str]) -> str:
     elif "://" in text:
         raise ValueError(f"{text!r} is no SQLite file; write a path, or sqlite:///path")
     return text if text == ":memory:" else str(Path(text).absolute())
-
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA data_version").fetchone()
-    return int(version)
-
-
-def _select(connection: sqlite3.Connection, instance_id: str) -> Record | None:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM instances WHERE id = ?", (instance_id,)).fetchone()
-    return None if row is None else _record(row)
-
-
-def _record(row: tuple[Any, ...]) -> Record:
-    name, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error = row
-    return Record(
-        instance_id=name,
-        program=program,
-        status=Status(status),
-        epoch=epoch,
-        sequence=sequence,
-        arguments=arguments,
-        call_stack=call_stack,
-        retry=() if retry is None else pickle.loads(retry),
-        awaited=tuple(json.loads(awaited)) if awaited else (),
-        wake_at=wake_at,
-        outcome=outcome,
-        error=error,
-    )
-
-
-def _variable(record: Record) -> tuple[Any, ...]:
-    """What a transition changes, in the order of the columns."""
-    return (
-        record.call_stack,
-        pickle.dumps(record.retry) if record.retry else None,
-        json.dumps(record.awaited) if record.awaited else None,
-        record.wake_at,
-        record.outcome,
-        record.error,
-    )
-
-
-def _insert(connection: sqlite3.Connection, record: Record) -> None:
-    connection.execute(
-        f"INSERT INTO instances ({_COLUMNS}, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            record.instance_id,
-            record.program,
-            record.status.value,
-            record.epoch,
-            record.sequence,
-            record.arguments,
-            *_variable(record),
-            this_process(),
-        ),
-    )

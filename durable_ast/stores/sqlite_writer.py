@@ -13,96 +13,147 @@ import os
 import queue
 import sqlite3
 import threading
-import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ..errors import CorruptStateError, DurableError, NewerFormatError, StoreError
+from ..errors import CorruptStateError, DurableError, StoreError
+from .answer import Answer, call_in
+from .sqlite_file import open_database, open_impatient, patiently
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
-
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE instances (
-    key INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    program TEXT NOT NULL,
-    status TEXT NOT NULL,
-    epoch INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
-    arguments TEXT,
-    call_stack BLOB,
-    retry BLOB,
-    awaited TEXT,
-    wake_at REAL,
-    outcome BLOB,
-    error TEXT,
-    owner TEXT
-);
-CREATE TABLE messages (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    instance_id TEXT NOT NULL,
-    name TEXT NOT NULL,
-    payload BLOB NOT NULL
-);
-CREATE INDEX messages_of_instance ON messages (instance_id, number);
-CREATE TABLE states (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE sources (version TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-"""
+Outcome: TypeAlias = tuple[Any, BaseException | None]
+Row: TypeAlias = tuple[Any, ...]
+Key: TypeAlias = tuple[Any, ...]
 
 _LARGEST_BATCH = 5000
-_PATIENCE = 30.0
-"""Seconds to wait for another process that holds the file."""
+_TIDY_AFTER = 1000
+"""Commits made at once after which the write-ahead log is brought into the database."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     work: Work
     flush: bool
-    reply: Callable[[Any, BaseException | None], None]
+    future: Answer[Any] | Future[Any]
+
+
+@dataclass(slots=True, eq=False)
+class _Commits:
+    """The commits of one turn of an event loop.  They share one answer: the keys of the rows that
+    were not there."""
+
+    flush: bool
+    future: Answer[Collection[Key]]
+    rows: dict[Key, Row] = field(default_factory=dict)
+    """The last row for each key: what a turn writes over and over is written once."""
+    more: list[tuple[Key, Work]] = field(default_factory=list)
+    """What else is to be done for the rows that are there."""
+
+
+class Ticket:
+    """One commit among those of a turn; awaiting it tells whether its row was there."""
+
+    __slots__ = ("_commits", "_key")
+
+    def __init__(self, commits: _Commits, key: Key) -> None:
+        self._commits, self._key = commits, key
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        missing = yield from self._commits.future
+        return self._key not in missing
 
 
 class SQLiteWriter:
-    """Does jobs on the file at `path`; opens it with the first one."""
+    """Does jobs on the file at `path`; opens it with the first one.
 
-    def __init__(self, path: str, synchronous: str) -> None:
+    Args:
+        path: the file.
+        synchronous: ``FULL`` or ``NORMAL``, for jobs that are to be flushed.
+        commit: the statement of a commit, which changes one row; the last two of its values say which.
+    """
+
+    def __init__(self, path: str, synchronous: str, commit: str) -> None:
         self.path = path
         self._full = synchronous == "FULL"
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._pid = os.getpid()
-        self._thread: threading.Thread | None = None
+        self._commit = commit
         self._starting = threading.Lock()
+        self._reset()
         _open_writers.add(self)
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._jobs: queue.SimpleQueue[_Job | _Commits | None] = queue.SimpleQueue()
+        self._turns: dict[asyncio.AbstractEventLoop, _Commits] = {}
+        self._submitted = self._done = 0
+        self._thread: threading.Thread | None = None
+        self._at_once: sqlite3.Connection | None = None
+        self._untidy = 0
 
     # from any thread
 
     def submit(self, work: Work, *, flush: bool = True) -> Future[Any]:
         """Do a job; the future is done when it is committed."""
+        for loop in list(self._turns):
+            self._hand_over(loop)
         future: Future[Any] = Future()
-
-        def reply(result: Any, error: BaseException | None) -> None:
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        self._put(_Job(work, flush, reply))
+        self._put(_Job(work, flush, future))
         return future
 
-    def submit_from_loop(self, work: Work, *, flush: bool = True) -> asyncio.Future[Any]:
+    def submit_from_loop(self, work: Work, *, flush: bool = True) -> Answer[Any]:
         """The same for a coroutine; must be called in its event loop."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        deliveries = _Deliveries.of(loop)
-
-        def reply(result: Any, error: BaseException | None) -> None:
-            deliveries.add(future, result, error)
-
-        self._put(_Job(work, flush, reply))
+        self._hand_over(loop)  # what was committed before comes first
+        future: Answer[Any] = Answer(loop=loop)
+        self._put(_Job(work, flush, future))
         return future
+
+    def commit(self, row: Row, *, flush: bool, alone: bool, more: Work | None = None) -> Ticket:
+        """Commit a row; must be called in an event loop.
+
+        Args:
+            row: the values for the commit statement.
+            flush: whether to wait for the disk.
+            alone: whether no other commit is to be expected in this turn of the loop.
+            more: what else to do in the same transaction, if the row is there.
+        """
+        loop = asyncio.get_running_loop()
+        commits = self._turns.get(loop)
+        if commits is None:
+            commits = _Commits(flush, Answer(loop=loop))
+            if not alone:
+                self._turns[loop] = commits
+                loop.call_soon(self._hand_over, loop)
+        key = row[-2:]
+        commits.rows[key] = row
+        if more is not None:
+            commits.more.append((key, more))
+        commits.flush = commits.flush or flush
+        if alone:
+            self._turns.pop(loop, None)
+            self._put(commits)
+        return Ticket(commits, key)
+
+    def commit_at_once(self, row: Row) -> bool:
+        """Commit a row without waiting for anything, neither the disk nor another writer.
+
+        Handing a commit to the thread and back takes longer than the commit; where no other would
+        share it, this is better.  Returns whether it is done; if it is not, nothing has happened.
+        """
+        connection = self._at_once
+        if connection is None or self._turns or self._submitted != self._done or self._pid != os.getpid():
+            return False
+        try:
+            if connection.execute(self._commit, row).rowcount != 1:
+                return False
+        except sqlite3.Error:
+            return False  # the thread will have the same trouble, and more patience
+        self._untidy += 1
+        if self._untidy == _TIDY_AFTER:
+            self.submit(_nothing, flush=False)
+        return True
 
     def close(self) -> None:
         """Finish what was submitted, and close the file."""
@@ -112,9 +163,16 @@ class SQLiteWriter:
             self._jobs.put(None)
             thread.join()
 
-    def _put(self, job: _Job) -> None:
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The commits of a turn are complete."""
+        commits = self._turns.pop(loop, None)
+        if commits is not None:
+            self._put(commits)
+
+    def _put(self, job: _Job | _Commits) -> None:
         if self._thread is None or self._pid != os.getpid():
             self._start()
+        self._submitted += 1
         self._jobs.put(job)
 
     def _start(self) -> None:
@@ -122,7 +180,7 @@ class SQLiteWriter:
             if self._pid != os.getpid():  # a fork has the file open, but not the thread
                 if self.path == ":memory:":
                     raise StoreError("a SQLite store in memory cannot be used after fork(); use a file")
-                self._jobs, self._pid, self._thread = queue.SimpleQueue(), os.getpid(), None
+                self._reset()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="durable-ast-sqlite", daemon=True)
                 self._thread.start()
@@ -137,24 +195,37 @@ class SQLiteWriter:
             if batch:
                 try:
                     if connection is None:
-                        connection, level = open_database(self.path), ""
+                        connection, level = self._opened(), ""
                     wanted = "FULL" if self._full and any(job.flush for job in batch) else "NORMAL"
                     if wanted != level:
                         connection.execute(f"PRAGMA synchronous = {wanted}")
                         level = wanted
-                    answers = _in_one_transaction(connection, batch)
+                    answers = self._in_one_transaction(connection, batch)
                 except Exception as error:
                     answers = [(None, self._explained(error))] * len(batch)
-                for job, (result, problem) in zip(batch, answers, strict=True):
-                    job.reply(result, problem)
-                _Deliveries.deliver_all()
+                self._done += len(batch)
+                _send(batch, answers)
+                if connection is not None and self._untidy >= _TIDY_AFTER:
+                    self._untidy = 0
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             if last:
-                if connection is not None:
-                    connection.close()
+                self._close(connection)
                 return
 
-    def _next_batch(self) -> tuple[list[_Job], bool]:
-        batch: list[_Job] = []
+    def _opened(self) -> sqlite3.Connection:
+        connection = open_database(self.path)
+        if self.path != ":memory:":
+            self._at_once = open_impatient(self.path)
+        return connection
+
+    def _close(self, connection: sqlite3.Connection | None) -> None:
+        at_once, self._at_once = self._at_once, None
+        for each in (at_once, connection):
+            if each is not None:
+                each.close()
+
+    def _next_batch(self) -> tuple[list[_Job | _Commits], bool]:
+        batch: list[_Job | _Commits] = []
         job = self._jobs.get()
         while job is not None:
             batch.append(job)
@@ -166,6 +237,37 @@ class SQLiteWriter:
                 return batch, False
         return batch, job is None
 
+    def _in_one_transaction(self, connection: sqlite3.Connection, batch: list[_Job | _Commits]) -> list[Outcome]:
+        """Each job's result or its own error; an error of the database is everybody's."""
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        try:
+            answers = [self._answer(connection, job) for job in batch]
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return answers
+
+    def _answer(self, connection: sqlite3.Connection, job: _Job | _Commits) -> Outcome:
+        if isinstance(job, _Commits):
+            changed = connection.executemany(self._commit, job.rows.values()).rowcount
+            missing = () if changed == len(job.rows) else self._missing(connection, job.rows)
+            for key, work in job.more:
+                if key not in missing:
+                    work(connection)
+            return missing, None
+        try:
+            return job.work(connection), None
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            return None, error
+
+    def _missing(self, connection: sqlite3.Connection, rows: dict[Key, Row]) -> set[Key]:
+        """Which rows were not there; to write the others once more changes nothing."""
+        return {key for key, row in rows.items() if connection.execute(self._commit, row).rowcount != 1}
+
     def _explained(self, error: Exception) -> DurableError:
         if isinstance(error, DurableError):
             return error
@@ -174,103 +276,27 @@ class SQLiteWriter:
         return StoreError(f"{self.path}: {error}; nothing was changed, the last checkpoint is kept")
 
 
-def _in_one_transaction(connection: sqlite3.Connection, batch: list[_Job]) -> list[tuple[Any, BaseException | None]]:
-    """Each job's result or its own error; an error of the database is everybody's."""
-    answers: list[tuple[Any, BaseException | None]] = []
-    _patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
-    try:
-        for job in batch:
-            try:
-                answers.append((job.work(connection), None))
-            except sqlite3.Error:
-                raise
-            except Exception as error:
-                answers.append((None, error))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return answers
+def _nothing(connection: sqlite3.Connection) -> None:
+    """A job that only wakes the thread."""
 
 
-def _patiently(attempt: Callable[[], Any]) -> None:
-    """Try again while another process holds the file."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            attempt()
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+def _send(batch: list[_Job | _Commits], answers: list[Outcome]) -> None:
+    """Tell everybody; an event loop is woken once for all of its answers."""
+    ready: dict[asyncio.AbstractEventLoop, list[tuple[Answer[Any], Any, BaseException | None]]] = {}
+    for job, (result, error) in zip(batch, answers, strict=True):
+        future = job.future
+        if isinstance(future, Answer):
+            ready.setdefault(future.get_loop(), []).append((future, result, error))
+        elif error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+    for loop, deliveries in ready.items():
+        call_in(loop, _deliver, deliveries)
 
 
-def open_database(path: str) -> sqlite3.Connection:
-    """A connection to the file, which is created with its tables if it is new."""
-    if path != ":memory:" and not os.path.exists(path):
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # state is private to its user
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
-    _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
-    _patiently(lambda: _create(connection, path))
-    return connection
-
-
-def _create(connection: sqlite3.Connection, path: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise NewerFormatError(
-                f"{path} was written by a later version of durable-ast (schema {version}; this version knows "
-                f"{SCHEMA_VERSION}); upgrade durable-ast"
-            )
-        if version == 0:
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-class _Deliveries:
-    """Answers on their way to an event loop: one wake-up for all of a batch."""
-
-    _by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Deliveries] = weakref.WeakKeyDictionary()
-    _ready: set[_Deliveries] = set()
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = weakref.ref(loop)
-        self._answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
-
-    @classmethod
-    def of(cls, loop: asyncio.AbstractEventLoop) -> _Deliveries:
-        found = cls._by_loop.get(loop)
-        if found is None:
-            found = cls._by_loop[loop] = cls(loop)
-        return found
-
-    def add(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-        self._answers.append((future, result, error))
-        self._ready.add(self)
-
-    @classmethod
-    def deliver_all(cls) -> None:
-        while cls._ready:
-            deliveries = cls._ready.pop()
-            answers, deliveries._answers = deliveries._answers, []
-            loop = deliveries._loop()
-            if loop is not None and not loop.is_closed():
-                loop.call_soon_threadsafe(_deliver, answers)
-
-
-def _deliver(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
-    for future, result, error in answers:
-        if future.done():
-            continue  # whoever asked was cancelled
+def _deliver(deliveries: list[tuple[Answer[Any], Any, BaseException | None]]) -> None:
+    for future, result, error in deliveries:
         if error is None:
             future.set_result(result)
         else:

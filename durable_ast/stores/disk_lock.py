@@ -1,0 +1,55 @@
+"""A file that is locked as long as the process lives, or until it is closed.
+
+The lock belongs to the open file, not to the process: a second attempt by the same process is
+refused like any other's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from .base import InstanceBusy
+
+
+class FileLock:
+    """Locks a file, which is made if it is not there.
+
+    Raises:
+        InstanceBusy: somebody else has it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._descriptor = -1
+        while self._descriptor < 0:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+                    self._descriptor = descriptor
+                    return
+            except FileNotFoundError:
+                pass  # the file was deleted between the two, and a lock on it is none
+            except OSError as error:
+                os.close(descriptor)
+                raise InstanceBusy from error
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Let others have it."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,354 @@
+"""Instances in PostgreSQL: for any number of processes on any number of machines.
+
+Needs the extra ``postgres``.  A checkpoint is one round trip and one flush of the server's log, for
+all instances of the process that checkpoint at the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+try:
+    import psycopg
+    from psycopg import sql
+except ImportError as error:  # pragma: no cover - depends on what is installed
+    raise ImportError("PostgreSQL needs psycopg: pip install 'durable-ast[postgres]'") from error
+
+from ..errors import NewerFormatError, StoreError
+from ..state.schema import Message, Record, State, Status
+from .base import InstanceBusy, Selection
+from .lease import now
+from .postgres_rows import COLUMNS, MORE, ROWS, UNNESTED, WIDTH, beside, changes, columns_of, record_in, transposed
+from .remote import ConnectionBroke
+from .remote_store import RemoteStore, Transition
+
+log = logging.getLogger("durable_ast")
+
+SCHEMA_VERSION = 1
+
+_FINAL = [status.value for status in Status if status.is_final]
+_PATIENCE = 30.0
+"""Seconds to go on trying to reach a server that is away."""
+_LISTENS = 1.0
+"""Seconds after which the connection for notices looks whether there is something else to do."""
+
+
+class PostgresStore(RemoteStore):
+    """Keeps instances in a schema of a PostgreSQL database, which is made if it is not there.
+
+    Args:
+        conninfo: where the server is, as ``postgresql://user@host/database`` or in the other form of
+            libpq.
+        schema: the name of the schema.
+        lease: seconds after which others may take over from a process that is not heard of.
+    """
+
+    def __init__(self, conninfo: str, *, schema: str = "durable_ast", lease: float = 10.0) -> None:
+        super().__init__("durable-ast-postgres", lease)
+        self.conninfo = conninfo
+        self.schema = schema
+        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+
+    # the server
+
+    async def _run(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a statement gives, in a transaction of its own.
+
+        Raises:
+            StoreError: the server cannot be reached, or refuses.
+        """
+        try:
+            cursor = await (await self._connected()).execute(query.encode(), values)
+            return await cursor.fetchall() if cursor.description else []
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise ConnectionBroke(f"PostgreSQL: {error}; what was asked may be done or not") from error
+        except (psycopg.Error, UnicodeError) as error:
+            raise StoreError(f"PostgreSQL: {error}; nothing was changed, the last checkpoint is kept") from error
+
+    async def _run_safely(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The same for a statement that may be repeated: if the connection breaks, it is."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return await self._run(query, values)
+            except ConnectionBroke:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+
+    async def _connected(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        connection = self._connection
+        if connection is None or connection.closed or connection.broken:
+            connection = self._connection = await self._connect()
+            await _create_schema(connection, self.schema)
+            # whatever was about to become ours when the last connection broke
+            query = """UPDATE instances SET owner = NULL, epoch = epoch + 1, due = due_of(instances)
+            WHERE owner = %s AND NOT (key = ANY (%s))"""
+            await connection.execute(query, (self._lease.owner, [key for key, _ in self._held.values()]))
+        return connection
+
+    async def _connect(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                connection = await psycopg.AsyncConnection.connect(
+                    self.conninfo, autocommit=True, fallback_application_name=f"durable_ast {self.schema}"
+                )
+                break
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+        try:
+            await connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self.schema)))
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    # owning an instance
+
+    async def _sign_in_as(self, owner: str) -> None:
+        query = "INSERT INTO owners VALUES (%s, clock() + %s) ON CONFLICT DO NOTHING"
+        await self._run_safely(query, (owner, self._lease.seconds))
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self.schema)))
+                    self.notices.post_all()  # something may have happened before
+                    while True:
+                        await self._renew(connection)
+                        async for notice in connection.notifies(timeout=min(_LISTENS, self._lease.seconds / 4)):
+                            self.notices.post(notice.payload)
+            except psycopg.Error:
+                await asyncio.sleep(0.1)
+
+    async def _renew(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+        if not self._lease.wants_renewal:
+            return
+        asked = now()
+        query = "UPDATE owners SET expires_at = clock() + %s WHERE name = %s AND expires_at > clock()"
+        cursor = await connection.execute(query, (self._lease.seconds, self._lease.owner))
+        if cursor.rowcount == 1:
+            self._lease.renewed(asked)
+        else:
+            self._lost()
+
+    async def _acquire(self, initials: Sequence[Record]) -> list[Any]:
+        query = f"""
+        WITH made AS (
+            INSERT INTO instances ({COLUMNS.removeprefix("key, ")}, owner)
+            SELECT id, program, status, epoch + 1, sequence, arguments, call_stack, retry, awaited, wake_at, outcome,
+                error, created_at, updated_at, recoveries, %s
+            FROM {UNNESTED}
+            ON CONFLICT (id) DO NOTHING
+            RETURNING {COLUMNS}
+        ), taken AS (
+            UPDATE instances SET epoch = epoch + 1, owner = %s, due = NULL,
+                recoveries = recoveries + CASE WHEN owner IS NULL THEN 0 ELSE 1 END
+            WHERE id = ANY (%s) AND NOT status = ANY (%s) AND (owner IS NULL OR NOT is_alive(owner))
+            RETURNING {COLUMNS}
+        )
+        SELECT true, made.* FROM made
+        UNION ALL SELECT false, taken.* FROM taken
+        UNION ALL SELECT false, {COLUMNS} FROM instances WHERE id = ANY (%s) AND status = ANY (%s)
+        """
+        owner, ids = self._lease.owner, [initial.instance_id for initial in initials]
+        rows = await self._run_safely(query, (owner, *columns_of(initials), owner, ids, _FINAL, ids, _FINAL))
+        found = {row[2]: (row[1], record_in(row[2:]), row[0]) for row in rows}
+        return [found.get(name) or InstanceBusy() for name in ids]
+
+    async def _enqueue(self, records: Sequence[Record]) -> list[bool]:
+        query = f"""
+        WITH made AS (
+            INSERT INTO instances ({COLUMNS.removeprefix("key, ")}, due)
+            SELECT id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome,
+                error, created_at, updated_at, recoveries, updated_at
+            FROM {UNNESTED} ORDER BY place
+            ON CONFLICT (id) DO NOTHING
+            RETURNING id
+        )
+        SELECT id, pg_notify(%s, id)::text FROM made
+        """
+        rows = await self._run_safely(query, (*columns_of(records), self.schema))
+        made = {name for name, _ in rows}
+        answers = []
+        for record in records:
+            answers.append(record.instance_id in made)
+            made.discard(record.instance_id)
+        return answers
+
+    async def _claim_some(self, programs: list[str], limit: int) -> tuple[list[tuple[Any, Record]], float | None]:
+        await self._run_safely("SELECT bury_the_dead()")
+        query = f"""
+        WITH ready AS (
+            SELECT key AS ready_key FROM instances WHERE due <= clock() AND program = ANY (%s)
+            ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED
+        )
+        UPDATE instances SET epoch = epoch + 1, owner = %s, due = NULL FROM ready WHERE key = ready_key
+        RETURNING {COLUMNS}
+        """
+        rows = await self._run_safely(query, (programs, limit, self._lease.owner))
+        query = "SELECT min(due) FROM instances WHERE due > clock() AND program = ANY (%s)"
+        ((next_due,),) = await self._run_safely(query, (programs,))
+        claimed = []
+        for key, *row in rows:
+            try:
+                claimed.append((key, record_in(row)))
+            except Exception as error:
+                log.error("the row of instance %r is damaged (%s: %s); it is put aside", row[0], type(error), error)
+                query = "UPDATE instances SET status = 'PARKED', owner = NULL WHERE key = %s"
+                await self._run_safely(query, (key,))
+        return sorted(claimed, key=lambda each: each[1].updated_at), next_due
+
+    async def _release(self, instances: Sequence[tuple[str, int]]) -> list[None]:
+        names, epochs = [name for name, _ in instances], [epoch for _, epoch in instances]
+        await self._run_safely("SELECT release(%s, %s::bigint[], %s)", (names, epochs, self.schema))
+        for name in names:
+            self.notices.post(name)
+        return [None] * len(names)
+
+    async def _delete(self, ids: Sequence[str]) -> list[Any]:
+        query = """
+        WITH gone AS (
+            DELETE FROM instances WHERE id = %s AND (owner IS NULL OR NOT is_alive(owner)) RETURNING id
+        ), letters AS (
+            DELETE FROM messages WHERE instance_id = %s
+            AND NOT EXISTS (SELECT 1 FROM instances WHERE id = %s AND is_alive(owner))
+        ), state AS (
+            DELETE FROM states WHERE id = %s
+            AND NOT EXISTS (SELECT 1 FROM instances WHERE id = %s AND is_alive(owner))
+        )
+        SELECT EXISTS (SELECT 1 FROM gone), EXISTS (SELECT 1 FROM instances WHERE id = %s)
+        """
+        answers: list[Any] = []
+        for name in ids:
+            ((gone, was_there),) = await self._run_safely(query, (name,) * 6)
+            answers.append(InstanceBusy() if was_there and not gone else gone)
+        return answers
+
+    # transitions
+
+    async def _commit(self, transitions: Sequence[Transition]) -> list[bool]:
+        last = {(each.key, each.record.epoch): each for each in transitions}
+        rows = [last[place] for place in sorted(last)]
+        columns = transposed([(each.key, each.record.epoch, *changes(each.record)) for each in rows], WIDTH)
+        if any(each.has_more for each in transitions):
+            done = await self._commit_more(transitions, rows, columns)
+        else:
+            done = {key for (key,) in await self._run_safely(f"SELECT commit_rows({ROWS})", columns)}
+        return [each.key in done for each in transitions]
+
+    async def _commit_more(
+        self, transitions: Sequence[Transition], rows: list[Transition], columns: list[list[Any]]
+    ) -> set[int]:
+        """Transitions with more than rows; they must not be repeated if they have been done."""
+        query = f"""
+        WITH done AS MATERIALIZED (SELECT coalesce(array_agg(key), '{{}}') AS keys FROM commit_rows({ROWS}) AS key)
+        SELECT keys, commit_more(keys, {MORE})::text FROM done
+        """
+        more = beside(transitions, [each.key for each in rows if each.record.status.is_final])
+        while True:
+            try:
+                ((keys, _),) = await self._run(query, (*columns, *more, self.schema))
+                return set(keys)
+            except ConnectionBroke:  # either all of it was done or nothing
+                check = """SELECT key FROM instances JOIN unnest(%s::bigint[], %s::bigint[], %s::bigint[])
+                AS wanted (key, epoch, sequence) USING (key, epoch) WHERE instances.sequence >= wanted.sequence"""
+                done = {key for (key,) in await self._run_safely(check, (columns[0], columns[1], columns[3]))}
+                if done:
+                    return done
+
+    # looking
+
+    async def _read(self, ids: Sequence[str]) -> list[Record | None]:
+        rows = await self._run_safely(f"SELECT {COLUMNS} FROM instances WHERE id = ANY (%s)", (list(ids),))
+        found = {row[1]: row[1:] for row in rows}
+        return [record_in(found[name]) if name in found else None for name in ids]
+
+    async def _parts(self, wishes: Sequence[tuple[str, str]]) -> list[dict[str, bytes]]:
+        query = """SELECT name, value FROM parts
+        WHERE instance = (SELECT key FROM instances WHERE id = %s) AND starts_with(name, %s)"""
+        return [{name: bytes(value) for name, value in await self._run_safely(query, wish)} for wish in wishes]
+
+    async def _select(self, selections: Sequence[Selection]) -> list[list[Record]]:
+        query = f"""SELECT {COLUMNS} FROM instances
+        WHERE (%s::text[] IS NULL OR status = ANY (%s)) AND (%s::text IS NULL OR program = %s)
+        AND (%s::text IS NULL OR starts_with(id, %s)) AND (%s::float8 IS NULL OR created_at >= %s)
+        ORDER BY key DESC LIMIT %s OFFSET %s"""
+        answers = []
+        for each in selections:
+            status = None if each.status is None else [status.value for status in each.status]
+            filters = (status, each.program, each.prefix, each.since)
+            values = [value for value in filters for _ in range(2)]
+            rows = await self._run_safely(query, (*values, each.limit, each.offset))
+            answers.append([record_in(row[1:]) for row in rows])
+        return answers
+
+    # messages
+
+    async def _messages(self, ids: Sequence[str]) -> list[list[Message]]:
+        query = "SELECT instance_id, number, name, payload FROM messages WHERE instance_id = ANY (%s) ORDER BY number"
+        found: dict[str, list[Message]] = {name: [] for name in ids}
+        for instance_id, number, name, payload in await self._run_safely(query, (list(found),)):
+            found[instance_id].append(Message(number, name, bytes(payload)))
+        return [list(found[name]) for name in ids]
+
+    async def _publish(self, messages: Sequence[tuple[str, str, bytes]]) -> list[int]:
+        query = "SELECT publish(%s, %s, %s::bytea[], %s)"
+        ((numbers,),) = await self._run(query, (*transposed(messages, 3), self.schema))
+        for name, _, _ in messages:
+            self.notices.post(name)
+        return list(numbers)
+
+    async def _offer(self, messages: Sequence[tuple[str, str, bytes]]) -> list[bool]:
+        query = "SELECT offer(%s, %s, %s::bytea, %s)"
+        return [(await self._run_safely(query, (*message, self.schema)))[0][0] for message in messages]
+
+    # plain states
+
+    async def _load(self, ids: Sequence[str]) -> list[State | None]:
+        rows = await self._run_safely("SELECT id, state FROM states WHERE id = ANY (%s)", (list(ids),))
+        found = {name: self.unpickle(state) for name, state in rows}
+        return [found.get(name) for name in ids]
+
+    async def _save(self, states: Sequence[tuple[str, bytes]]) -> list[None]:
+        query = """INSERT INTO states SELECT * FROM unnest(%s::text[], %s::bytea[])
+        ON CONFLICT (id) DO UPDATE SET state = excluded.state"""
+        await self._run_safely(query, transposed(list(dict(states).items()), 2))
+        return [None] * len(states)
+
+    async def _disconnect(self) -> None:
+        if self._connection is not None and not self._connection.closed:
+            if self._lease.is_signed_in:
+                await self._run("UPDATE owners SET expires_at = 0 WHERE name = %s", (self._lease.owner,))
+                await self._run("SELECT bury_the_dead()")
+            await self._connection.close()
+
+
+async def _create_schema(connection: psycopg.AsyncConnection[tuple[Any, ...]], schema: str) -> None:
+    """Make the tables and functions, unless they are there; one process at a time does it."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"durable_ast {schema}",))
+        cursor = await connection.execute("SELECT to_regclass(%s)", (f'"{schema}".meta',))
+        ((exists,),) = await cursor.fetchall()
+        if exists is None:
+            await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+            text = importlib.resources.files(__package__).joinpath("postgres.sql").read_bytes()
+            await connection.execute(text)
+            await connection.execute("INSERT INTO meta VALUES (%s)", (SCHEMA_VERSION,))
+            return
+        cursor = await connection.execute("SELECT version FROM meta")
+        ((version,),) = await cursor.fetchall()
+    if version > SCHEMA_VERSION:
+        raise NewerFormatError(
+            f"schema {schema!r} was made by a later version of durable-ast (version {version}; this one knows "
+            f"{SCHEMA_VERSION}); upgrade durable-ast"
+        )

@@ -1,0 +1,129 @@
+"""Records as rows of a PostgreSQL store, and as the arrays that its statements take."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ..state import plain
+from ..state.schema import Outgoing, Record, Status
+from .base import TRANSIENT, storable_text
+from .remote_store import Transition
+
+COLUMNS = """key, id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error,
+created_at, updated_at, recoveries"""
+TYPES = {
+    "id": "text",
+    "program": "text",
+    "status": "text",
+    "epoch": "bigint",
+    "sequence": "bigint",
+    "arguments": "text",
+    "call_stack": "bytea",
+    "retry": "bytea",
+    "awaited": "text",
+    "wake_at": "float8",
+    "outcome": "bytea",
+    "error": "text",
+    "created_at": "float8",
+    "updated_at": "float8",
+    "recoveries": "integer",
+}
+UNNESTED = f"""unnest({", ".join(f"%s::{kind}[]" for kind in TYPES.values())})
+WITH ORDINALITY AS given ({", ".join(TYPES)}, place)"""
+CHANGED = ("status", "sequence", "call_stack", "retry", "awaited", "wake_at", "outcome", "error", "updated_at")
+ROWS = ", ".join(f"%s::{kind}[]" for kind in ("bigint", "bigint", *(TYPES[name] for name in CHANGED)))
+WIDTH = 2 + len(CHANGED)
+MORE = """%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[], %s::bigint[], %s::text[],
+%s::bigint[], %s::text[], %s::text[], %s::bytea[], %s"""
+
+
+def columns_of(records: Sequence[Record]) -> list[list[Any]]:
+    """What `UNNESTED` takes."""
+    return transposed([facts(record) for record in records], len(TYPES))
+
+
+def facts(record: Record) -> tuple[Any, ...]:
+    return (
+        record.instance_id,
+        record.program,
+        record.status.value,
+        record.epoch,
+        record.sequence,
+        record.arguments,
+        *changes(record)[2:-1],
+        record.created_at,
+        record.updated_at,
+        record.recoveries,
+    )
+
+
+def changes(record: Record) -> tuple[Any, ...]:
+    """What a transition changes, in the order of `CHANGED`."""
+    return (
+        record.status.value,
+        record.sequence,
+        record.call_stack,
+        pickle.dumps(record.retry) if record.retry else None,
+        json.dumps(record.awaited) if record.awaited else None,
+        record.wake_at,
+        record.outcome,
+        None if record.error is None else storable_text(record.error),
+        time.time(),
+    )
+
+
+def beside(transitions: Sequence[Transition], ended: list[int]) -> list[Any]:
+    """What `commit_more` is given, but for the channel."""
+    consumed = [(each.key, number) for each in transitions for number in each.consumed]
+    letters = [(each.key, *fields_of(letter)) for each in transitions for letter in each.outbox]
+    parts: dict[tuple[int, str], bytes | None] = {}
+    for each in transitions:
+        for name, value in each.parts.items():
+            if not (value is not None and each.key in ended and name.startswith(TRANSIENT)):
+                parts[each.key, name] = value
+    return [
+        *transposed(consumed, 2),
+        *transposed([(key, name, value) for (key, name), value in parts.items()], 3),
+        ended,
+        [f"{prefix}%" for prefix in TRANSIENT],
+        *transposed(letters, 4),
+    ]
+
+
+def record_in(row: Sequence[Any]) -> Record:
+    """The record in a row, without its key."""
+    name, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, *rest = row
+    return Record(
+        name,
+        program,
+        Status(status),
+        epoch,
+        sequence,
+        arguments,
+        as_bytes(call_stack),
+        () if retry is None else plain.loads(retry),
+        tuple(json.loads(awaited)) if awaited else (),
+        wake_at,
+        as_bytes(outcome),
+        rest[0],
+        created_at=rest[1],
+        updated_at=rest[2],
+        recoveries=rest[3],
+    )
+
+
+def as_bytes(value: Any) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def fields_of(letter: Outgoing) -> tuple[str, str, bytes]:
+    return letter.instance_id, letter.name, letter.payload
+
+
+def transposed(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    """Rows as columns, of which there are `width`."""
+    return [[row[place] for row in rows] for place in range(width)]

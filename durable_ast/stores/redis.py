@@ -1,0 +1,460 @@
+"""Instances in Redis: for any number of processes on any number of machines.
+
+Needs the extra ``redis``.  An instance is one hash; a transition is one script, which the server runs
+whole or not at all, for all instances of the process that checkpoint at the time.  All keys of a
+store carry its name as their hash tag, so they are in one slot of a cluster; use stores of several
+names to spread over more.
+
+What Redis confirms it may lose: with ``appendfsync everysec`` the last second when the machine dies,
+and whatever a replica did not have when it takes over.  An instance then goes on from an earlier
+checkpoint, and steps after that run again; set ``appendfsync always`` and do not fail over
+automatically where that must not be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import json
+import logging
+import pickle
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+try:
+    import redis.asyncio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError, RedisError, TimeoutError
+except ImportError as error:  # pragma: no cover - depends on what is installed
+    raise ImportError("Redis needs redis-py: pip install 'durable-ast[redis]'") from error
+
+from ..errors import StoreError
+from ..state import plain
+from ..state.schema import Message, Record, State, Status
+from .base import TRANSIENT, InstanceBusy, InstanceStore, Selection, storable_text
+from .lease import now
+from .redis_steps import RedisSteps
+from .remote import ConnectionBroke
+from .remote_store import RemoteStore, Transition
+from .seven_methods import SevenMethodStore
+
+log = logging.getLogger("durable_ast")
+
+_PATIENCE = 30.0
+"""Seconds to go on trying to reach a server that is away."""
+_PAGE = 500
+
+
+class RedisStore(RemoteStore):
+    """Keeps instances in a Redis server or cluster slot.
+
+    Args:
+        url: where the server is, as ``redis://host:6379/0``.
+        ttl: seconds for which instances are kept that have ended for good; for ever if it is 0 or None.
+            Others never expire.
+        prefix: the name of the store, with which all its keys begin.
+        lease: seconds after which others may take over from a process that is not heard of.
+        client: a client of your own, to be used in its own event loop and without scripts: one process
+            at a time may then work on a run.  It is for tests without a server.
+    """
+
+    def __init__(
+        self,
+        url: str = "redis://localhost:6379/0",
+        ttl: int | None = 86_400,
+        prefix: str = "durable_ast",
+        *,
+        lease: float = 10.0,
+        client: Any = None,
+    ) -> None:
+        super().__init__("durable-ast-redis", lease)
+        if "{" in prefix or "}" in prefix:
+            raise ValueError(f"the prefix of a store is its hash tag, and holds no braces: {prefix!r}")
+        if ttl is not None and ttl < 0:
+            raise ValueError(f"ttl must be a number of seconds that is not negative, not {ttl}")
+        self.url = url
+        self.ttl = ttl
+        self.name = f"{{{prefix}}}"
+        self._redis: Any = client
+        self._script: Any = None
+        self._is_unsure = False
+        """Whether an answer was lost that might have made this store an owner."""
+
+    # a client of the caller's own
+
+    @property
+    def _steps(self) -> RedisSteps | None:
+        """What keeps steps and signals if the client is the caller's own."""
+        is_own = self._redis is not None and self._script is None
+        return RedisSteps(self._redis, self.ttl, self.name) if is_own else None
+
+    @property
+    def instances(self) -> InstanceStore:
+        steps = self._steps
+        return self if steps is None else SevenMethodStore(steps)
+
+    async def get_step(self, run_id: str, step_id: str) -> tuple[bool, Any]:
+        steps = self._steps
+        return await (super().get_step(run_id, step_id) if steps is None else steps.get_step(run_id, step_id))
+
+    async def set_step(self, run_id: str, step_id: str, result: Any, attempt: int = 1) -> None:
+        steps = self._steps
+        await (
+            super().set_step(run_id, step_id, result, attempt)
+            if steps is None
+            else steps.set_step(run_id, step_id, result, attempt)
+        )
+
+    async def mark_run_done(self, run_id: str) -> None:
+        steps = self._steps
+        await (super().mark_run_done(run_id) if steps is None else steps.mark_run_done(run_id))
+
+    async def mark_run_failed(self, run_id: str, error: str) -> None:
+        steps = self._steps
+        await (super().mark_run_failed(run_id, error) if steps is None else steps.mark_run_failed(run_id, error))
+
+    async def get_signal(self, run_id: str, name: str) -> tuple[bool, Any]:
+        steps = self._steps
+        return await (super().get_signal(run_id, name) if steps is None else steps.get_signal(run_id, name))
+
+    async def set_signal(self, run_id: str, name: str, payload: Any) -> bool:
+        steps = self._steps
+        return await (
+            super().set_signal(run_id, name, payload) if steps is None else steps.set_signal(run_id, name, payload)
+        )
+
+    # the server
+
+    def _connected(self) -> Any:
+        if self._redis is None:
+            # a request is repeated only where that does no harm, so redis-py must not do it
+            self._redis = redis.asyncio.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+            text = importlib.resources.files(__package__).joinpath("redis.lua").read_text("utf-8")
+            self._script = self._redis.register_script(text)
+        return self._redis
+
+    async def _run(self, command: str, *values: Any) -> Any:
+        """What the script answers.
+
+        Raises:
+            ConnectionBroke: it may have run or not.
+            StoreError: the server refuses.
+        """
+        return await self._try(lambda client: self._script(keys=[self.name], args=[command, *values]))
+
+    async def _run_safely(self, command: str, *values: Any) -> Any:
+        """The same for a command that may be repeated."""
+        return await self._ask(lambda client: self._script(keys=[self.name], args=[command, *values]))
+
+    async def _ask(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
+        """What the server answers; if the connection breaks, it is asked again."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return await self._try(request)
+            except ConnectionBroke:
+                self._is_unsure = True
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+
+    async def _try(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
+        try:
+            return await request(self._connected())
+        except (ConnectionError, TimeoutError, OSError) as error:
+            raise ConnectionBroke(f"Redis: {error}; what was asked may be done or not") from error
+        except (RedisError, UnicodeError) as error:
+            raise StoreError(f"Redis: {error}; nothing was changed, the last checkpoint is kept") from error
+
+    async def _hashes(self, keys: Iterable[str]) -> list[dict[bytes, bytes]]:
+        """What is in hashes of these names."""
+        names = list(keys)
+
+        async def request(client: Any) -> Any:
+            async with client.pipeline(transaction=False) as pipeline:
+                for name in names:
+                    pipeline.hgetall(name)
+                return await pipeline.execute()
+
+        hashes: list[dict[bytes, bytes]] = await self._ask(request)
+        return hashes
+
+    def _key(self, kind: str, instance_id: str) -> str:
+        return f"{self.name}:{kind}:{instance_id}"
+
+    # the lease
+
+    async def _sign_in_as(self, owner: str) -> None:
+        await self._run_safely("sign_in", owner, self._lease.seconds)
+
+    async def _listen(self) -> None:
+        while True:
+            client = redis.asyncio.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+            try:
+                async with client.pubsub() as channel:
+                    await channel.subscribe(f"{self.name}:changed")
+                    self.notices.post_all()  # something may have happened before
+                    while True:
+                        await self._renew()
+                        notice = await channel.get_message(
+                            ignore_subscribe_messages=True, timeout=min(1.0, self._lease.seconds / 4)
+                        )
+                        if notice is not None:
+                            self.notices.post(notice["data"].decode())
+            except (RedisError, OSError, StoreError):
+                await asyncio.sleep(0.1)
+            finally:
+                await client.aclose()
+
+    async def _renew(self) -> None:
+        if not self._lease.wants_renewal:
+            return
+        asked = now()
+        if await self._run("renew", self._lease.owner, self._lease.seconds):
+            self._lease.renewed(asked)
+        else:
+            self._lost()
+
+    async def _let_go_of_the_unknown(self) -> None:
+        if self._is_unsure:
+            await self._run_safely("disown_others", self._lease.owner, len(self._held), *self._held)
+            self._is_unsure = False
+
+    # owning an instance
+
+    async def _acquire(self, initials: Sequence[Record]) -> list[Any]:
+        await self._let_go_of_the_unknown()
+        answers: list[Any] = []
+        for initial in initials:
+            fields = _fields(initial)
+            answer = await self._run_safely("acquire", self._lease.owner, initial.instance_id, *_counted(fields))
+            if answer[0] < 0 and self._is_unsure:
+                await self._let_go_of_the_unknown()
+                answer = await self._run_safely("acquire", self._lease.owner, initial.instance_id, *_counted(fields))
+            if answer[0] < 0:
+                answers.append(InstanceBusy())
+            else:
+                answers.append((initial.instance_id, _record(_pairs(answer[1])), bool(answer[0])))
+        return answers
+
+    async def _enqueue(self, records: Sequence[Record]) -> list[bool]:
+        return [
+            bool(await self._run_safely("enqueue", record.instance_id, *_counted(_fields(record))))
+            for record in records
+        ]
+
+    async def _claim_some(self, programs: list[str], limit: int) -> tuple[list[tuple[Any, Record]], float | None]:
+        await self._let_go_of_the_unknown()
+        claimed, later = await self._run_safely("claim", self._lease.owner, limit, *_counted(programs))
+        records = []
+        for facts in map(_pairs, claimed):
+            try:
+                record = _record(facts)
+                records.append((record.instance_id, record))
+            except Exception as error:
+                name = facts[b"id"].decode()
+                log.error("the hash of instance %r is damaged (%s: %s); it is put aside", name, type(error), error)
+                await self._run_safely("put_aside", name)
+        return records, float(later) if later else None
+
+    async def _release(self, instances: Sequence[tuple[str, int]]) -> list[None]:
+        for name, epoch in instances:
+            await self._run_safely("release", name, epoch)
+            self.notices.post(name)
+        return [None] * len(instances)
+
+    async def _delete(self, ids: Sequence[str]) -> list[Any]:
+        answers = [await self._run_safely("delete", name) for name in ids]
+        return [InstanceBusy() if answer < 0 else bool(answer) for answer in answers]
+
+    # transitions
+
+    async def _commit(self, transitions: Sequence[Transition]) -> list[bool]:
+        values = [self.ttl or 0, *_counted(TRANSIENT), len(transitions)]
+        for each in transitions:
+            values += _sent(each)
+        try:
+            answers = await self._run("commit", 0, *values)
+        except ConnectionBroke:
+            answers = await self._run_safely("commit", 1, *values)
+        return [bool(answer) for answer in answers]
+
+    # looking
+
+    async def _read(self, ids: Sequence[str]) -> list[Record | None]:
+        found = await self._hashes(self._key("i", name) for name in ids)
+        return [_record(facts) if facts else None for facts in found]
+
+    async def _parts(self, wishes: Sequence[tuple[str, str]]) -> list[dict[str, bytes]]:
+        found = await self._hashes(self._key("p", name) for name, _ in wishes)
+        return [
+            {name.decode(): value for name, value in parts.items() if name.decode().startswith(prefix)}
+            for parts, (_, prefix) in zip(found, wishes, strict=True)
+        ]
+
+    async def _select(self, selections: Sequence[Selection]) -> list[list[Record]]:
+        return [await self._select_one(selection) for selection in selections]
+
+    async def _select_one(self, selection: Selection) -> list[Record]:
+        index = f"{self.name}:all"
+        records: list[Record] = []
+        wanted = None if selection.limit is None else selection.offset + selection.limit
+        start = 0
+        while wanted is None or len(records) < wanted:
+            ids = await self._ask(_slice(index, start, start + _PAGE - 1))
+            if not ids:
+                break
+            found = await self._hashes(self._key("i", name.decode()) for name in ids)
+            expired = [name for name, facts in zip(ids, found, strict=True) if not facts]
+            if expired:
+                await self._ask(_without(index, expired))
+            start += len(ids) - len(expired)
+            records += [record for facts in found if facts and selection.matches(record := _record(facts))]
+        return records[selection.offset : wanted]
+
+    # messages
+
+    async def _messages(self, ids: Sequence[str]) -> list[list[Message]]:
+        answers = []
+        for instance_id in ids:
+            names, payloads = map(_pairs, await self._run_safely("mail", instance_id))
+            answers.append(
+                [Message(int(each), names[each].decode(), payloads[each]) for each in sorted(names, key=int)]
+            )
+        return answers
+
+    async def _publish(self, messages: Sequence[tuple[str, str, bytes]]) -> list[Any]:
+        answers: list[Any] = []
+        for message in messages:
+            try:
+                answers.append(int(await self._run("publish", *message)))
+            except StoreError as error:
+                answers.append(error)
+        for name, _, _ in messages:
+            self.notices.post(name)
+        return answers
+
+    async def _offer(self, messages: Sequence[tuple[str, str, bytes]]) -> list[bool]:
+        return [bool(await self._run_safely("offer", *message)) for message in messages]
+
+    # plain states
+
+    async def _load(self, ids: Sequence[str]) -> list[State | None]:
+        found = await self._hashes(self._key("s", name) for name in ids)
+        return [self.unpickle(facts[b"state"]) if facts else None for facts in found]
+
+    async def _save(self, states: Sequence[tuple[str, bytes]]) -> list[None]:
+        for name, state in states:
+            await self._ask(_put(self._key("s", name), state))
+        return [None] * len(states)
+
+    async def _disconnect(self) -> None:
+        if self._redis is not None:
+            if self._lease.is_signed_in:
+                await self._run("sign_out", self._lease.owner)
+            await self._redis.aclose()
+
+
+def _slice(index: str, first: int, last: int) -> Callable[[Any], Awaitable[Any]]:
+    return lambda client: client.zrevrange(index, first, last)
+
+
+def _without(index: str, names: list[bytes]) -> Callable[[Any], Awaitable[Any]]:
+    return lambda client: client.zrem(index, *names)
+
+
+def _put(key: str, state: bytes) -> Callable[[Any], Awaitable[Any]]:
+    return lambda client: client.hset(key, "state", state)
+
+
+def _fields(record: Record) -> list[Any]:
+    """All facts of an instance, as the fields of a hash; what is None is left out."""
+    facts = {
+        "id": record.instance_id,
+        "program": record.program,
+        "epoch": record.epoch,
+        "arguments": record.arguments,
+        "created_at": record.created_at,
+        **_changes(record),
+        "updated_at": record.updated_at,
+        "recoveries": record.recoveries,
+    }
+    return [item for name, value in facts.items() if value is not None for item in (name, value)]
+
+
+def _changes(record: Record) -> dict[str, Any]:
+    """What a transition changes."""
+    return {
+        "status": record.status.value,
+        "sequence": record.sequence,
+        "call_stack": record.call_stack,
+        "retry": pickle.dumps(record.retry) if record.retry else None,
+        "awaited": json.dumps(record.awaited) if record.awaited else None,
+        "wake_at": record.wake_at,
+        "outcome": record.outcome,
+        "error": None if record.error is None else storable_text(record.error),
+        "updated_at": time.time(),
+        "recoveries": 0,
+    }
+
+
+def _sent(transition: Transition) -> list[Any]:
+    """A transition as the script takes it."""
+    record = transition.record
+    changes = _changes(record)
+    final = record.status.is_final
+    parts = {
+        name: value
+        for name, value in transition.parts.items()
+        if not (final and value is not None and name.startswith(TRANSIENT))
+    }
+    return [
+        record.instance_id,
+        record.epoch,
+        record.sequence,
+        int(final),
+        *_counted([item for name, value in changes.items() if value is not None for item in (name, value)]),
+        *_counted([name for name, value in changes.items() if value is None]),
+        *_counted(transition.consumed),
+        *_counted([item for name, value in parts.items() if value is not None for item in (name, value)]),
+        *_counted([name for name, value in parts.items() if value is None]),
+        len(transition.outbox),
+        *(item for letter in transition.outbox for item in (letter.instance_id, letter.name, letter.payload)),
+    ]
+
+
+def _counted(values: Sequence[Any]) -> list[Any]:
+    """How many there are, and they."""
+    return [len(values), *values]
+
+
+def _pairs(items: Sequence[bytes]) -> dict[bytes, bytes]:
+    """What a script gives for a hash."""
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _record(facts: dict[bytes, bytes]) -> Record:
+    def text(name: bytes) -> str | None:
+        value = facts.get(name)
+        return None if value is None else value.decode()
+
+    wake_at = facts.get(b"wake_at")
+    return Record(
+        facts[b"id"].decode(),
+        facts[b"program"].decode(),
+        Status(facts[b"status"].decode()),
+        int(facts[b"epoch"]),
+        int(facts[b"sequence"]),
+        text(b"arguments"),
+        facts.get(b"call_stack"),
+        plain.loads(facts[b"retry"]) if b"retry" in facts else (),
+        tuple(json.loads(facts[b"awaited"])) if b"awaited" in facts else (),
+        None if wake_at is None else float(wake_at),
+        facts.get(b"outcome"),
+        text(b"error"),
+        created_at=float(facts[b"created_at"]),
+        updated_at=float(facts[b"updated_at"]),
+        recoveries=int(facts[b"recoveries"]),
+    )

@@ -1,0 +1,110 @@
+"""A SQLite file of this library: its tables, and how to open it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import NewerFormatError
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE instances (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    program TEXT NOT NULL,
+    status TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    arguments TEXT,
+    call_stack BLOB,
+    retry BLOB,
+    awaited TEXT,
+    wake_at REAL,
+    outcome BLOB,
+    error TEXT,
+    owner TEXT,
+    recoveries INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    due REAL -- when it can go on, if nobody owns it and that is known
+);
+CREATE INDEX instances_owned ON instances (owner) WHERE owner IS NOT NULL;
+CREATE INDEX instances_due ON instances (due) WHERE due IS NOT NULL;
+CREATE TABLE owners (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE parts (
+    instance INTEGER NOT NULL REFERENCES instances (key),
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (instance, name)
+);
+CREATE TABLE messages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    instance_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE INDEX messages_of_instance ON messages (instance_id, number);
+CREATE TABLE states (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+_PATIENCE = 30.0
+"""Seconds to wait for another process that holds the file."""
+
+
+def open_database(path: str) -> sqlite3.Connection:
+    """A connection to the file, which is created with its tables if it is new."""
+    if path != ":memory:" and not os.path.exists(path):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # state is private to its user
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+    try:
+        patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        patiently(lambda: _create(connection, path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_impatient(path: str) -> sqlite3.Connection:
+    """Another connection to a file that exists: it waits neither for other writers nor for the disk,
+    and leaves the care of the write-ahead log to the first one."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def patiently(attempt: Callable[[], Any]) -> None:
+    """Try again while another process holds the file."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            attempt()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _create(connection: sqlite3.Connection, path: str) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise NewerFormatError(
+                f"{path} was written by a later version of durable-ast (schema {version}; this version knows "
+                f"{SCHEMA_VERSION}); upgrade durable-ast"
+            )
+        if version == 0:
+            for statement in SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,168 @@
+"""The tables of a SQLite store, row by row: records as rows, and the statements on them."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import CorruptStateError
+from ..state import delta, plain
+from ..state.schema import Outgoing, Record, Status
+from .base import TRANSIENT, Parts, Selection, storable_text
+
+COLUMNS = """id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error,
+created_at, updated_at, recoveries"""
+READ = f"""{COLUMNS},
+CASE WHEN substr(call_stack, 1, 2) = X'FF44' THEN
+    (SELECT value FROM parts WHERE instance = instances.key AND parts.name = '{delta.BASE}') END,
+CASE WHEN substr(call_stack, 1, 2) = X'FF44' THEN
+    (SELECT value FROM parts WHERE instance = instances.key AND parts.name = '{delta.PATCHES}') END"""
+"""The columns of a record, and what belongs to its state if that is large."""
+UPDATE = """UPDATE instances SET status = ?, sequence = ?, call_stack = ?, retry = ?, awaited = ?, wake_at = ?,
+outcome = ?, error = ?, updated_at = ?, recoveries = 0 WHERE key = ? AND epoch = ?"""
+PUT_PART = "INSERT INTO parts VALUES (?, ?, ?) ON CONFLICT (instance, name) DO UPDATE SET value = excluded.value"
+PUT_MESSAGE = "INSERT INTO messages (instance_id, name, payload) VALUES (?, ?, ?)"
+
+DUE = """CASE
+WHEN status IN ('ENQUEUED', 'RUNNING') THEN updated_at
+WHEN status = 'WAITING' AND EXISTS (
+    SELECT 1 FROM messages WHERE instance_id = instances.id
+    AND (name GLOB '.*' OR name IN (SELECT value FROM json_each(awaited)))
+) THEN updated_at
+WHEN status IN ('SLEEPING', 'WAITING') THEN wake_at
+END"""
+"""When an instance that nobody owns can go on."""
+
+WAKE = f"UPDATE instances SET due = {DUE} WHERE id = ? AND owner IS NULL AND status = 'WAITING'"
+"""What to do after a message was put into a mailbox."""
+
+
+def bury(connection: sqlite3.Connection, owner: str) -> None:
+    """An owner is gone: what it owned can go on elsewhere."""
+    query = f"""UPDATE instances SET owner = NULL, epoch = epoch + 1, recoveries = recoveries + 1, due = {DUE}
+    WHERE owner = ?"""
+    connection.execute(query, (owner,))
+    connection.execute("DELETE FROM owners WHERE name = ?", (owner,))
+
+
+def row_of(connection: sqlite3.Connection, instance_id: str) -> tuple[Any, ...] | None:
+    """The key of an instance, its owner, and the columns of its record."""
+    query = f"SELECT key, owner, {READ} FROM instances WHERE id = ?"
+    row: tuple[Any, ...] | None = connection.execute(query, (instance_id,)).fetchone()
+    return row
+
+
+def select(connection: sqlite3.Connection, instance_id: str) -> Record | None:
+    row = row_of(connection, instance_id)
+    return None if row is None else record_in(row[2:])
+
+
+def record_in(row: Sequence[Any]) -> Record:
+    name, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error, *rest = row
+    created_at, updated_at, recoveries, base, patches = rest
+    try:
+        return Record(
+            instance_id=name,
+            program=program,
+            status=Status(status),
+            epoch=epoch,
+            sequence=sequence,
+            arguments=arguments,
+            call_stack=delta.whole(call_stack, base, patches) if delta.is_delta(call_stack) else call_stack,
+            retry=() if retry is None else plain.loads(retry),
+            awaited=tuple(json.loads(awaited)) if awaited else (),
+            wake_at=wake_at,
+            outcome=outcome,
+            error=error,
+            created_at=created_at,
+            updated_at=updated_at,
+            recoveries=recoveries,
+        )
+    except Exception as problem:
+        raise CorruptStateError(
+            f"the row of instance {name!r} is damaged ({type(problem).__name__}: {problem}); it is left as it is"
+        ) from problem
+
+
+def changes(record: Record) -> tuple[Any, ...]:
+    """What a transition changes beside the state, in the order of the columns."""
+    return (
+        pickle.dumps(record.retry) if record.retry else None,
+        json.dumps(record.awaited) if record.awaited else None,
+        record.wake_at,
+        record.outcome,
+        None if record.error is None else storable_text(record.error),
+    )
+
+
+def insert(connection: sqlite3.Connection, record: Record, owner: str | None) -> int:
+    """Make a row; gives its key."""
+    values = (
+        record.instance_id,
+        record.program,
+        record.status.value,
+        record.epoch,
+        record.sequence,
+        record.arguments,
+        record.call_stack,
+        *changes(record),
+        record.created_at,
+        record.updated_at,
+        record.recoveries,
+        owner,
+    )
+    marks = ", ".join("?" * len(values))
+    cursor = connection.execute(f"INSERT INTO instances ({COLUMNS}, owner) VALUES ({marks})", values)
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def write_more(
+    key: int | None, consumed: tuple[int, ...], parts: Parts, outbox: Sequence[Outgoing], final: bool
+) -> Callable[[sqlite3.Connection], None]:
+    """What a transition changes beside the instance's own row."""
+    new = [(key, name, value) for name, value in parts.items() if value is not None]
+    gone = [(key, name) for name, value in parts.items() if value is None]
+    letters = [(message.instance_id, message.name, message.payload) for message in outbox]
+
+    def work(connection: sqlite3.Connection) -> None:
+        if consumed:
+            connection.executemany("DELETE FROM messages WHERE number = ?", ((number,) for number in consumed))
+        if new:
+            connection.executemany(PUT_PART, new)
+        if gone:
+            connection.executemany("DELETE FROM parts WHERE instance = ? AND name = ?", gone)
+        if letters:
+            connection.executemany(PUT_MESSAGE, letters)
+            connection.executemany(WAKE, ((receiver,) for receiver, _, _ in letters))
+        if final:
+            for prefix in TRANSIENT:
+                connection.execute(
+                    "DELETE FROM parts WHERE instance = ? AND substr(name, 1, ?) = ?", (key, len(prefix), prefix)
+                )
+
+    return work
+
+
+def listing(selection: Selection) -> tuple[str, list[Any]]:
+    """The query for a selection, and its values."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    if selection.status is not None:
+        conditions.append(f"status IN ({', '.join('?' * len(selection.status))})")
+        values += [status.value for status in selection.status]
+    if selection.program is not None:
+        conditions.append("program = ?")
+        values.append(selection.program)
+    if selection.prefix is not None:
+        conditions.append("substr(id, 1, ?) = ?")
+        values += [len(selection.prefix), selection.prefix]
+    if selection.since is not None:
+        conditions.append("created_at >= ?")
+        values.append(selection.since)
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    values += [-1 if selection.limit is None else selection.limit, selection.offset]
+    return f"SELECT {READ} FROM instances {where} ORDER BY key DESC LIMIT ? OFFSET ?", values
