@@ -73,6 +73,10 @@ class CorruptStateError(CheckpointException):
     """A stored record is damaged or was written by something else."""
 
 
+class TamperedStateError(CheckpointException):
+    """Something stored was not written by who has the key, or not in that place; it was not read."""
+
+
 class NewerFormatError(CheckpointException):
     """A stored record has a format that only a later version of the library knows."""
 
@@ -92,9 +96,21 @@ class StaleOwnerError(DurableError):
     """The instance has a newer owner; this one's write was refused."""
 
 
+class ParkedError(DurableError):
+    """The instance was put aside, because no worker could go on with it."""
+
+
 class StoreError(DurableError):
     """A store could not read or write."""
 
 
 class InvalidInstanceIdError(DurableError, ValueError):
     """An instance id that no store can take."""
+
+
+class InvalidEventNameError(DurableError, ValueError):
+    """A name that no event can have."""
+
+
+class UnknownRunError(DurableError, LookupError):
+    """There is no run of that id."""

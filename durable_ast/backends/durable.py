@@ -6,10 +6,13 @@ import time
 from concurrent.futures import Future
 from typing import Any
 
+from ..errors import NotPersistableError
 from ..state import snapshot
 from ..state.schema import State
-from ..stores.base import InstanceStore, StateStore, check_instance_id
+from ..stores.base import InstanceStore, StateStore, check_event_name, check_instance_id
 from ..stores.memory import InMemoryStateStore
+from ..stores.seven_methods import SevenMethodStore
+from ..stores.steps import Store
 from ..stores.two_methods import TwoMethodStore
 from .base import OrchestrationBackend
 
@@ -25,7 +28,7 @@ class DurableBackend(OrchestrationBackend):
     1
     """
 
-    def __init__(self, state_store: StateStore | None = None) -> None:
+    def __init__(self, state_store: StateStore | Store | None = None) -> None:
         self.state_store = InMemoryStateStore() if state_store is None else state_store
         self.store = instance_store(self.state_store)
 
@@ -70,10 +73,27 @@ class DurableBackend(OrchestrationBackend):
 
         Returns:
             A future that is done once the event is stored; wait for it where that matters.
+
+        Raises:
+            InvalidInstanceIdError, InvalidEventNameError: no instance, or no event, has such a name.
+            NotPersistableError: the payload cannot be pickled.
         """
-        return self.store.publish(check_instance_id(instance_id), event_name, snapshot.dumps(payload))
+        check_instance_id(instance_id)
+        check_event_name(event_name)
+        try:
+            data = snapshot.dumps(payload)
+        except Exception as error:
+            raise NotPersistableError(
+                f"the payload of event {event_name!r} for instance {instance_id!r} ({type(payload).__qualname__}) "
+                f"cannot be saved ({type(error).__name__}: {error}); publish plain data, such as an id or a dictionary"
+            ) from error
+        return self.store.publish(instance_id, event_name, data)
 
 
-def instance_store(store: StateStore) -> InstanceStore:
+def instance_store(store: StateStore | Store) -> InstanceStore:
     """A store as the runtime wants it."""
-    return store if isinstance(store, InstanceStore) else TwoMethodStore(store.load, store.save)
+    if isinstance(store, InstanceStore):
+        from ..stores.coded import guarded  # no program needs it before it has a store
+
+        return guarded(store.instances)
+    return TwoMethodStore(store.load, store.save) if isinstance(store, StateStore) else SevenMethodStore(store)

@@ -3,10 +3,18 @@
 
 def link() -> None:
     """Bind compiled code to the functions it calls, and teach snapshots what the runtime knows."""
-    from ..state import exceptions
-    from . import generators, linking, reducers
+    from ..state import caught_warnings, classes, exceptions, files, standard, synchronization, tracebacks
+    from . import asyncio_state, environment, generators, linking, reducers, tasks, variables
+    from .program import DurableProgram
+    from .steps import Step
 
-    exceptions.register_all()
+    for module in (caught_warnings, classes, exceptions, files, standard, synchronization, tracebacks):
+        module.register_all()
     linking.bind()
     reducers.register_all()
     generators.register_all()
+    tasks.register_all()
+    variables.register_all()
+    asyncio_state.register_all()
+    environment.found_by_path(Step)
+    environment.found_by_path(DurableProgram)

@@ -34,7 +34,7 @@ def aiter(iterable: Any) -> Any:
         branch = current.get()
         if branch is not None and not branch.in_step and not is_started(iterable):
             frame = frame_of(iterable)
-            function = branch.plans.function(iterable.ag_code, frame.f_globals)
+            function = branch.program_plans.function(iterable.ag_code, frame.f_globals)
             if function is not None:
                 return _adopted(function, iterable)
     return intrinsics.aiter(iterable)

@@ -12,7 +12,7 @@ from types import CoroutineType
 from typing import Any, TypeAlias
 
 from ..compiler.lowered import PointKind
-from . import events
+from . import asyncio_map, events, signals, steps
 from .async_generators import advance, as_it_is
 from .branch import Branch
 from .call_stack import Waiting
@@ -20,14 +20,21 @@ from .frames import arguments_of
 from .functions import Function, arguments, function_of_frame
 from .generators import closure_of
 from .plans import Plan, Plans
+from .recipes import begun
 from .running_branch import current
 
 Coroutine: TypeAlias = "CoroutineType[Any, Any, Any]"
 
 _OPERATIONS: dict[int, Plan] = {
+    **asyncio_map.operations(),
     id(asyncio.sleep.__code__): events.begin_sleep,
+    id(events.sleep_until.__code__): events.begin_sleep_until,
     id(events.wait_for_event.__code__): events.begin_wait,
+    id(signals.wait_for_signal.__code__): signals.begin_signal,
+    id(signals.send.__code__): signals.begin_send,
+    id(signals.set_value.__code__): signals.begin_set_value,
     id(advance.__code__): as_it_is,
+    id(steps.perform.__code__): as_it_is,
 }
 """Coroutine functions with a durable form of their own."""
 
@@ -39,27 +46,38 @@ def plans_for(packages: frozenset[str]) -> Plans:
 
 def decide(awaitable: Any) -> Any:
     """What to await instead of `awaitable`."""
+    try:
+        plan = _current().plans[id(awaitable.cr_code)]  # type: ignore[union-attr]
+    except (KeyError, AttributeError):
+        return _decide_first(awaitable)
+    return awaitable if plan is as_it_is else plan(_current(), awaitable)
+
+
+_current = current.get
+
+
+def _decide_first(awaitable: Any) -> Any:
     branch = current.get()
     if branch is None or branch.in_step:
         return awaitable
-    if type(awaitable) is CoroutineType:
-        plan = branch.plans.get(id(awaitable.cr_code))
-        if plan is None:
-            plan = _plan(branch, awaitable)
-        return plan(branch, awaitable)
-    return _step(branch, awaitable)
+    return _plan(branch, awaitable)(branch, awaitable)
 
 
 def _step(branch: Branch, awaitable: Any) -> Any:
     """Await a step, with a checkpoint after it if the program wants one there."""
-    return branch.step(awaitable) if branch.saves_steps else awaitable
+    if branch.siblings is not None:
+        is_inward = asyncio_map.is_inward(awaitable)
+        branch.siblings.awaiting(branch, awaitable, is_inward=is_inward)
+        if is_inward:
+            return awaitable
+    return branch.step(awaitable)
 
 
-def _plan(branch: Branch, coroutine: Coroutine) -> Plan:
-    if coroutine.cr_suspended or coroutine.cr_frame is None:
-        return _step  # started by hand: what is left of it is one step
+def _plan(branch: Branch, coroutine: Any) -> Plan:
+    if type(coroutine) is not CoroutineType or coroutine.cr_suspended or coroutine.cr_frame is None:
+        return _step  # of another kind, or started by hand: what is left of it is one step
     plan = _frame_plan(branch, coroutine)
-    branch.plans.remember(coroutine.cr_code, plan)
+    branch.program_plans.remember(coroutine.cr_code, plan)
     return plan
 
 
@@ -68,10 +86,11 @@ def _frame_plan(branch: Branch, coroutine: Coroutine) -> Plan:
     if function_of_frame(code) is not None:
         return as_it_is
     assert coroutine.cr_frame is not None
-    function = branch.plans.function(code, coroutine.cr_frame.f_globals)
+    function = branch.program_plans.function(code, coroutine.cr_frame.f_globals)
     points = [] if function is None else function.compiled.lowered.points
     if function is None or not points:
-        return _step
+        is_seen = branch.siblings is not None or (branch.saves_steps and not asyncio_map.is_of_asyncio(code))
+        return _step if is_seen else as_it_is
     return _Adopt(function, is_step=all(point.kind is PointKind.PAUSE for point in points))
 
 
@@ -79,22 +98,34 @@ class _Adopt:
     """Start the compiled form of a function in place of a coroutine that has not started."""
 
     def __init__(self, function: Function, is_step: bool) -> None:
-        self._function = function
+        self.function = function
         self._is_step = is_step
 
     def __call__(self, branch: Branch, coroutine: Coroutine) -> Any:
         if coroutine.cr_suspended or coroutine.cr_frame is None:
             return _step(branch, coroutine)
-        frame = adopt(self._function, coroutine)
+        frame = adopt(self.function, coroutine)
         return branch.leaf(frame) if self._is_step and branch.saves_steps else frame
+
+
+def adopted(branch: Branch, coroutine: Coroutine) -> Coroutine | None:
+    """The compiled form of a coroutine of the user's own that has not started; None for any other."""
+    plan = branch.program_plans.get(id(coroutine.cr_code)) or _plan(branch, coroutine)
+    return adopt(plan.function, coroutine) if isinstance(plan, _Adopt) else None
 
 
 def adopt(function: Function, coroutine: Coroutine) -> Coroutine:
     """The compiled form of a coroutine, with its arguments; the coroutine itself is closed."""
-    closure = closure_of(coroutine) if coroutine.cr_code.co_freevars else None
-    running = function.running(closure)
-    positional, keywords = arguments(running.__code__, arguments_of(coroutine))
-    frame: Coroutine = running(*positional, **keywords)
+    values = arguments_of(coroutine)
+    frame: Coroutine
+    if function.plain_call is not None:
+        call, names = function.plain_call
+        frame = call(*map(values.__getitem__, names))
+    else:
+        closure = closure_of(coroutine) if coroutine.cr_code.co_freevars else None
+        running = function.running(closure)
+        positional, keywords = arguments(running.__code__, values)
+        frame = running(*positional, **keywords)
     frame.__name__, frame.__qualname__ = coroutine.__name__, coroutine.__qualname__
     coroutine.close()
     return frame
@@ -109,9 +140,22 @@ def leaf_of(branch: Branch, waiting: Waiting) -> Awaitable[Any] | None:
             return _raised_again(error)
         case ("event", name, deadline):
             return events.receive(branch, name, deadline, saved=True)
+        case ("signal", name, deadline, after, kind, poll):
+            return signals.hear(branch, name, deadline, after, kind, poll)
         case ("sleep", due, result):
-            return events.sleep_until(branch, due, result, saved=True)
+            return events.sleep_to(branch, due, result, saved=True)
+        case ("step", *call):
+            return steps.perform(steps.Call(*call))
+        case ("again" | "await", *_):
+            again: Awaitable[Any] = decided(branch, begun(waiting))
+            return again
     return None
+
+
+def decided(branch: Branch, awaitable: Any) -> Any:
+    """What a branch awaits instead of `awaitable`."""
+    plan = branch.program_plans.get(id(getattr(awaitable, "cr_code", None))) or _plan(branch, awaitable)
+    return plan(branch, awaitable)
 
 
 async def _delivered(value: Any) -> Any:

@@ -8,24 +8,41 @@ sees it, so it cannot catch it.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import types
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Generator, Mapping
 from dataclasses import dataclass
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import DurableError, NotPersistableError
-from . import frames, generators, staged
+from ..state.snapshot import failure
+from ..stores.base import NO_PARTS, Parts
+from . import generators, staged
 from .async_generators import advance
-from .call_stack import CallStack, Waiting
+from .call_stack import CallStack, Waiting, stack_to_bytes
+from .control import is_interrupted
 from .discard import discard
+from .effects import NO_EFFECTS, Effects
+from .frames import DrivenByHandError, Wrappers, capture, capture_plain, position_of
 from .functions import Frame, resolve
-from .unsaved import explain_unsaved
+from .journal import Journal, Scope
+from .unsaved import explain_unsaved, unsaved_result, warn_driven_by_hand
+from .variables import Variables
 
 if TYPE_CHECKING:
+    from .branches import Branches
+    from .cut import Line
     from .instance import Instance
-    from .plans import Plans
+    from .plans import Plan, Plans
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The last delivery of a signal, by the number of its message; None if there was none."""
+
+    number: int | None
 
 
 class Signal:
@@ -45,6 +62,21 @@ class Park(Signal):
 
     event: str
     deadline: float | None
+    after: Delivered | None = None
+    """The delivery to wait beyond, if it is a signal that is waited for (see `signals`)."""
+    poll: float | None = None
+    """Seconds after which to look again, in a store that cannot tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nap(Signal):
+    """The branch sleeps for long, and leaves memory."""
+
+    due: float
+
+
+class Asleep(Exception):
+    """The instance sleeps, and has left memory; for whoever drives it."""
 
 
 @types.coroutine
@@ -54,7 +86,7 @@ def signal(message: Signal) -> Generator[Signal, Any, Any]:
 
 
 @types.coroutine
-def drive(frame: Frame, answer: Any) -> Generator[Any, Any, Any]:
+def drive(branch: Branch, frame: Frame, answer: Any) -> Generator[Any, Any, Any]:
     """Run the frames until they end, fail, or send a signal, which is then the result."""
     error: BaseException | None = None
     while True:
@@ -71,7 +103,16 @@ def drive(frame: Frame, answer: Any) -> Generator[Any, Any, Any]:
             abandon(frame)
             raise
         except BaseException as raised:
+            if isinstance(raised, asyncio.CancelledError):
+                if is_interrupted():  # nor is this
+                    abandon(frame)
+                    raise
+                branch.instance.is_cancelled()
             error = raised
+            if branch.line is not None and isinstance(raised, asyncio.CancelledError):
+                branch.line.cancelled, branch.line.state = True, None
+        if branch.halted is not None:
+            return Stop(branch.halted)
 
 
 def abandon(frame: Frame) -> None:
@@ -92,35 +133,130 @@ class Branch:
 
     Attributes:
         instance: what it belongs to.
-        in_step: whether a step is running: what is awaited inside of it is none of ours.
+        plans: what to do with a coroutine, by the id of its code object (see `awaiting`); nothing
+            while a step is running: what is awaited inside of it is none of ours.
+        program_plans: the same at any time.
         saves_steps: whether the end of a step is a checkpoint.
-        plans: what to do with a coroutine, by the id of its code object (see `awaiting`).
         flights: the exceptions that user code was handling at the last checkpoint.
+        name: which branch of the instance it is.
+        steps: how many steps it has taken, with the one that is running.
+        frame: the outermost frame.
+        task: the task that drives it.
+        siblings: the other branches of the instance, once there are or have been any.
+        line: what the others know of this one, once there are any.
+        halted: why it must not run any further, if so.
+        variables: its context variables, when it last began to wait.
     """
 
-    __slots__ = ("_outer_error", "_savable", "flights", "in_step", "instance", "plans", "saves_steps")
+    __slots__ = (
+        "_caller",
+        "_journal",
+        "_outer_error",
+        "_savable",
+        "_scope",
+        "flights",
+        "frame",
+        "halted",
+        "instance",
+        "line",
+        "name",
+        "plans",
+        "program_plans",
+        "saves_steps",
+        "siblings",
+        "steps",
+        "task",
+        "variables",
+    )
 
     def __init__(self, instance: Instance, plans: Plans) -> None:
         self.instance = instance
-        self.in_step = False
+        self.plans: Mapping[int, Plan] = plans
+        self.program_plans = plans
         self.saves_steps = instance.saves_steps
-        self.plans = plans
         self.flights: list[BaseException] = []
+        self.name = ""
+        self.steps = 0
+        self.variables: Variables = ()
+        self._caller: FrameType | None = None
+        self._scope: Scope | None = None
+        self._journal: Journal | None = None
+        self.frame: Frame | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.siblings: Branches | None = None
+        self.line: Line | None = None
+        self.halted: BaseException | None = None
         self._outer_error = sys.exception()
         self._savable = staged.Savable()
 
+    @property
+    def in_step(self) -> bool:
+        """Whether a step is running."""
+        return self.plans is _NO_PLANS
+
     async def step(self, awaitable: Awaitable[Any]) -> Any:
         """Await a step; its end is a checkpoint, whether it gives a value or an error."""
-        self.in_step = True
+        self.plans = _NO_PLANS
+        self.steps += 1
+        self._caller = sys._getframe(1)
         try:
             value = await awaitable
         except BaseException as error:
-            self.in_step = False
+            self.end_step()
             await self.failed(error, sys._getframe(1))
             raise
-        self.in_step = False
-        await self.checkpoint(("value", value), sys._getframe(1))
+        self.end_step()
+        if self.saves_steps:
+            saving = self.checkpoint(("value", value), sys._getframe(1))
+            if saving is not None:
+                await self.saved(saving)
         return value
+
+    def begin_step(self, caller: FrameType, name: str, attempt: int) -> Scope:
+        """A step that `caller` awaits is about to run; gives what it can be seen as from inside."""
+        self.plans = _NO_PLANS
+        self.steps += attempt == 1
+        self._caller = caller
+        self._scope = Scope(self, self._path_of_step(caller), name, attempt)
+        return self._scope
+
+    def end_step(self) -> None:
+        """The step has ended, however it did."""
+        self.plans = self.program_plans
+        self._caller = None
+        if self._scope is not None:
+            self._scope.is_open = False
+            self._scope = None
+
+    @property
+    def steps_before(self) -> int:
+        """How many steps it has begun and will not begin again when it goes on from here."""
+        is_first = self._scope is None or self._scope.attempt == 1
+        return self.steps - (self.in_step and is_first)
+
+    @property
+    def scope(self) -> Scope:
+        """The step that is running, as seen from inside."""
+        if self._scope is None:
+            assert self._caller is not None
+            path = self._path_of_step(self._caller)
+            self._scope = Scope(self, path, path)
+        return self._scope
+
+    def _path_of_step(self, caller: FrameType) -> str:
+        return f"{self.steps} {position_of(caller)}"
+
+    @property
+    def journal(self) -> Journal:
+        """What has finished inside of the running step."""
+        if self._journal is None:
+            self._journal = Journal(self)
+        return self._journal
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why the branch must not go on: something that happened in its step could not be stored."""
+        return None if self._journal is None else self._journal.fault
 
     async def leaf(self, frame: Awaitable[Any]) -> Any:
         """Await a frame that has no steps, only pauses: its end is a checkpoint too."""
@@ -129,72 +265,139 @@ class Branch:
         except BaseException as error:
             await self.failed(error, sys._getframe(1))
             raise
-        await self.checkpoint(("value", value), sys._getframe(1))
+        saving = self.checkpoint(("value", value), sys._getframe(1))
+        if saving is not None:
+            await self.saved(saving)
         return value
 
-    async def failed(self, error: BaseException, frame: FrameType) -> None:
+    async def failed(self, error: BaseException, frame: FrameType, effects: Effects = NO_EFFECTS) -> None:
         """A step has raised `error`; called in its handler, in a coroutine awaited by `frame`."""
         if isinstance(error, (GeneratorExit, KeyboardInterrupt, SystemExit)):
             return  # the process is ending, the instance is not
+        if self.fault is not None:
+            await self.stop(self.fault)
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # not our frame
-        if self.saves_steps:
-            await self.checkpoint(("error", error), frame, raised=error)
+        if self.saves_steps or effects is not NO_EFFECTS:
+            saving = self.checkpoint(("error", error), frame, raised=error, effects=effects)
+            if saving is not None:
+                await self.saved(saving)
 
-    async def checkpoint(
+    def checkpoint(
         self,
         waiting: Waiting,
         frame: FrameType,
         *,
         raised: BaseException | None = None,
-        consumed: tuple[int, ...] = (),
+        effects: Effects = NO_EFFECTS,
         pause: Park | None = None,
         wake_at: float | None = None,
-    ) -> None:
-        """Save the branch as it stands.
+        step: str | None = None,
+    ) -> Awaitable[None] | None:
+        """Save the branch as it stands; what is returned must be given to `saved`.
 
         Args:
             waiting: what the innermost call gets when it goes on from here.
             frame: the innermost frame.
             raised: the exception that the innermost call is about to see.
-            consumed: messages that this checkpoint takes.
+            effects: what else this checkpoint does.
             pause: the event that it waits for.
             wake_at: when it wants to be woken, in seconds since 1970.
+            step: the name of the step whose value it is, if that must be saved.
         """
-        flights = self._in_flight(raised)
-        stack = CallStack(frames.capture(frame, _DRIVER, _LEAF, advance.__code__), waiting, flights)
-        generators.saved.clear()
+        if self._journal is not None and self._journal.fault is not None:
+            return self.stop(self._journal.fault)
+        flights = self.in_flight(raised)
+        self.variables = self.instance.seen.variables()
+        if self.siblings is not None:
+            self.flights = flights
+            return self.siblings.checkpoint(
+                self, waiting, effects.with_parts(self._passed(waiting)), pause, wake_at, step
+            )
         try:
-            lost = self._savable.lost(stack)
-            data = staged.dumps(stack, lost) if lost else stack.to_bytes()
-        except Exception as error:
-            await self._not_saved(stack, error, pause is not None)
-            return
+            frames = capture_plain(frame, WRAPPERS.driver)
+            if frames is not None:
+                data = stack_to_bytes(waiting, frames, self.steps, flights, self.variables)
+            else:
+                data = self._with_more_than_locals(waiting, frame, flights)
+        except Exception as problem:
+            return self._not_saved(waiting, frame, flights, problem, pause is not None, step)
+        finally:
+            generators.saved.clear()
         instance = self.instance
-        instance.note_flights(self.flights, flights, data)
-        self.flights = flights
+        if flights or self.flights:
+            instance.note_flights(self.flights, flights)
+            self.flights = flights
         try:
-            await instance.save(data, consumed, pause, wake_at)
+            return instance.save(data, effects.with_parts(self._passed(waiting)), pause, wake_at)
+        except DurableError as problem:
+            return self.stop(problem)
+
+    def _passed(self, waiting: Waiting) -> Parts:
+        """The journal's entries that a checkpoint is past."""
+        if self._journal is None or self.flights or waiting[0] == "step":
+            return NO_PARTS  # with an error in flight, the instance may yet be called to try again
+        return self._journal.forget()
+
+    def _with_more_than_locals(self, waiting: Waiting, frame: FrameType, flights: list[BaseException]) -> bytes:
+        stack = self._stack(waiting, frame, flights)
+        lost = self._savable.lost(stack)
+        return staged.dumps(stack, lost) if lost else stack.to_bytes()
+
+    def _stack(self, waiting: Waiting, frame: FrameType, flights: list[BaseException]) -> CallStack:
+        return CallStack(capture(frame, WRAPPERS), waiting, flights, self.steps, self.variables)
+
+    async def saved(self, saving: Awaitable[None]) -> None:
+        """Wait until a checkpoint is written; if it cannot be, the branch stops."""
+        try:
+            await saving
         except DurableError as error:
             await self.stop(error)
+        except asyncio.CancelledError as error:
+            self.cancel_later(error)
+
+    def cancel_later(self, error: asyncio.CancelledError) -> None:
+        """The task was cancelled where the user's code does not wait: it learns of it at its next await."""
+        assert self.task is not None
+        self.task.uncancel()
+        self.task.cancel(*error.args)
 
     async def stop(self, error: BaseException) -> NoReturn:
         """Give up here, with an error for the caller; no user code runs any more."""
         await signal(Stop(error))
         raise AssertionError("a stopped branch was driven on")
 
-    async def _not_saved(self, stack: CallStack, error: Exception, pausing: bool) -> None:
+    def _not_saved(
+        self,
+        waiting: Waiting,
+        frame: FrameType,
+        flights: list[BaseException],
+        error: Exception,
+        pausing: bool,
+        step: str | None,
+    ) -> Awaitable[None] | None:
+        try:
+            stack = self._stack(waiting, frame, flights)
+        except DrivenByHandError as driven:
+            if self.instance.must_save(pausing):
+                raise  # a signal would end up with whoever drives it
+            warn_driven_by_hand(driven)
+            return None
         innermost = stack.stack[-1]
-        entering = resolve(innermost.key, innermost.version).compiled.managers.entering
+        entering = resolve(innermost.ref).compiled.managers.entering
         if not pausing and innermost.block in entering:
-            return  # a manager that has just been entered will be entered again
+            return None  # a manager that has just been entered will be entered again
+        if step is not None:
+            reason = failure(stack.waiting)
+            if reason is not None:
+                return self.stop(unsaved_result(stack, step, reason))
         problem = explain_unsaved(stack, error)
         if self.instance.must_save(pausing):
-            await self.stop(NotPersistableError(problem.text))
-        else:
-            problem.warn()
+            return self.stop(NotPersistableError(problem.text))
+        problem.warn()
+        return None
 
-    def _in_flight(self, raised: BaseException | None) -> list[BaseException]:
-        """The exceptions being handled by user code, outermost first."""
+    def in_flight(self, raised: BaseException | None = None) -> list[BaseException]:
+        """The exceptions being handled by user code, outermost first; with one that it is about to see."""
         error = raised if raised is not None else sys.exception()
         chain: list[BaseException] = []
         while error is not None and error is not self._outer_error and error not in chain:
@@ -204,7 +407,5 @@ class Branch:
         return chain
 
 
-_DRIVER = drive.__code__
-_LEAF = Branch.leaf.__code__
-
-Step = Callable[[Awaitable[Any]], Any]
+_NO_PLANS: Mapping[int, Plan] = {}
+WRAPPERS = Wrappers(drive.__code__, Branch.leaf.__code__, advance.__code__)

@@ -6,7 +6,8 @@ records are what a checkpoint takes from them, and what they are built from agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import CellType, MappingProxyType
 from typing import Any, TypeAlias
 
@@ -15,13 +16,29 @@ from ..compiler.source import FunctionKey
 from ..compiler.table import CodeBlock
 from ..state import snapshot
 from .appended import AppendedBlock
-from .functions import function_of
+from .functions import function_of, key_of
 from .generators import Later, flying
+from .variables import Variables
 
 Waiting: TypeAlias = "tuple[Any, ...]"
 """What the innermost call waits for, as a tag and its arguments (see `leaves`)."""
 
+FrameState: TypeAlias = "tuple[Any, ...]"
+"""A frame as a checkpoint holds it: reference, block and locals; then, as far as there is something to
+say, its cells, whether its end is a checkpoint, and the async generator whose frame it is."""
+
+_NOTHING_MORE: FrameState = (None, None, None, None, False, None, None)
+
 NOTHING: Waiting = ("start",)
+
+
+def stack_to_bytes(
+    waiting: Waiting, frames: list[FrameState], steps: int, flights: Sequence[BaseException], variables: Variables
+) -> bytes:
+    """A call stack as one object graph."""
+    if flights or variables:
+        return snapshot.dumps((waiting, frames, steps, flights, variables))
+    return snapshot.dumps((waiting, frames, steps))
 
 
 class FunctionCall:
@@ -35,8 +52,7 @@ class FunctionCall:
     and while it does.
 
     Attributes:
-        key: which function it is, in every process.
-        version: the version of its code.
+        ref: which function it is, in every process, and the version of its code.
         block: the number of the code block it is in; 0 before it has started.
         locals: its live locals, or its arguments while `block` is 0.
         cells: the variables it shares with other functions.
@@ -60,9 +76,8 @@ class FunctionCall:
 
     def __init__(self, fn: Callable[..., Any], kwargs: Mapping[str, Any] | None = None) -> None:
         function = getattr(fn, "fn", fn)
-        compiled = function_of(function.__code__, function.__globals__).compiled
-        self.key: FunctionKey = compiled.key
-        self.version: str = compiled.version
+        compiled = function_of(function.__code__, function.__globals__)
+        self.ref = compiled.ref
         self.block = 0
         self.locals: dict[str, Any] = dict(kwargs or {})
         closure = function.__closure__ or ()
@@ -93,8 +108,7 @@ class FunctionCall:
     @classmethod
     def captured(
         cls,
-        key: FunctionKey,
-        version: str,
+        ref: str,
         block: int,
         locals: dict[str, Any],
         cells: dict[str, CellType],
@@ -102,9 +116,14 @@ class FunctionCall:
     ) -> FunctionCall:
         """A record of these facts."""
         call = cls.__new__(cls)
-        call.key, call.version, call.block = key, version, block
+        call.ref, call.block = ref, block
         call.locals, call.cells, call.is_step = locals, cells, is_step
         return call
+
+    @property
+    def key(self) -> FunctionKey:
+        """Which function it is."""
+        return key_of(self.ref)
 
     def visible_locals(self) -> dict[str, Any]:
         """The locals that the user's text names."""
@@ -112,23 +131,23 @@ class FunctionCall:
         every = {**self.locals, **shared}
         return {name: value for name, value in every.items() if not name.startswith((".", "__"))}
 
-    def to_state(
-        self, locals: dict[str, Any] | None = None, cells: dict[str, CellType] | None = None
-    ) -> tuple[Any, ...]:
+    def to_state(self, locals: dict[str, Any] | None = None, cells: dict[str, CellType] | None = None) -> FrameState:
         """The record as a tuple of plain values, with its own locals and cells or with others."""
-        key = self.key
         locals = self.locals if locals is None else locals
         cells = self.cells if cells is None else cells
-        state = key.module, key.qualname, key.ordinal, self.version, self.block, locals, cells, self.is_step
-        return state if self.generator is None else (*state, self.generator, self.later)
+        if self.generator is not None:
+            return self.ref, self.block, locals, cells, self.is_step, self.generator, self.later
+        if cells or self.is_step:
+            return self.ref, self.block, locals, cells, self.is_step
+        return self.ref, self.block, locals
 
     @classmethod
-    def from_state(cls, state: tuple[Any, ...]) -> FunctionCall:
+    def from_state(cls, state: FrameState) -> FunctionCall:
         """The record in such a tuple."""
-        module, qualname, ordinal, version, block, locals, cells, is_step, *flying = state
-        call = cls.captured(FunctionKey(module, qualname, ordinal), version, block, locals, cells, is_step)
-        if flying:
-            call.generator, call.later = flying
+        ref, block, locals, cells, is_step, generator, later = state + _NOTHING_MORE[len(state) :]
+        call = cls.captured(ref, block, locals, cells or {}, is_step)
+        if generator is not None:
+            call.generator, call.later = generator, later
         return call
 
     def __repr__(self) -> str:
@@ -144,24 +163,28 @@ def _is_full(cell: CellType) -> bool:
 
 
 class CallStack:
-    """The calls of one line of execution, what the innermost waits for, and the exceptions that are
-    being handled, outermost first.
+    """The calls of one line of execution, what the innermost waits for, the exceptions that are being
+    handled, outermost first, how many steps were taken, and the context variables.
 
     >>> stack = CallStack()
     >>> stack.is_empty(), stack.peek()
     (True, None)
     """
 
-    __slots__ = ("flights", "last_result", "stack", "waiting")
+    __slots__ = ("flights", "last_result", "stack", "steps", "variables", "waiting")
 
     def __init__(
         self,
         calls: Iterable[FunctionCall] = (),
         waiting: Waiting = NOTHING,
         flights: Iterable[BaseException] = (),
+        steps: int = 0,
+        variables: Variables = (),
     ) -> None:
         self.stack: list[FunctionCall] = list(calls)
         self.waiting = waiting
+        self.steps = steps
+        self.variables = variables
         self.flights = list(flights)
         self.last_result: Any = None
 
@@ -193,18 +216,22 @@ class CallStack:
         spare = {
             (index, name): cell for index, call in enumerate(self.stack) for name, cell in call.spare_cells.items()
         }
-        with flying({id(call.generator): state[:7] + state[9:] for call, state in zip(self.stack, calls, strict=True)
+        # rebuilding a generator takes the same facts as rebuilding its frame
+        with flying({id(call.generator): (*state[:4], state[6]) for call, state in zip(self.stack, calls, strict=True)
                      if call.generator is not None}):  # fmt: skip
-            return snapshot.dumps_with_cells((self.waiting, calls, self.flights), spare)
+            if spare:
+                return snapshot.dumps_with_cells((self.waiting, calls, self.steps, self.flights, self.variables), spare)
+            return stack_to_bytes(self.waiting, calls, self.steps, self.flights, self.variables)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> CallStack:
+    def from_bytes(cls, data: bytes, reader: snapshot.Reader = pickle.Unpickler) -> CallStack:
         """The stack in a snapshot."""
-        (waiting, states, flights), spare = snapshot.loads_with_cells(data)
+        (waiting, states, steps, *more), spare = snapshot.loads_with_cells(data, reader)
         calls = [FunctionCall.from_state(state) for state in states]
         for (index, name), cell in spare.items():
             calls[index].cells[name] = cell
-        return cls(calls, waiting, flights)
+        flights, variables = more or ((), ())
+        return cls(calls, waiting, flights, steps, variables)
 
     def to_state(self) -> dict[str, Any]:
         """The stack as a dictionary of plain values."""

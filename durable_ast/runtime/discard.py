@@ -12,7 +12,6 @@ and `gc.is_finalized` tells whether the right one was set.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
@@ -20,7 +19,6 @@ from typing import Any, TypeAlias
 
 Suspended: TypeAlias = "CoroutineType[Any, Any, Any] | GeneratorType[Any, Any, Any] | AsyncGeneratorType[Any, Any]"
 
-_WORD = ctypes.sizeof(ctypes.c_void_p)
 _FINALIZED = 1
 
 _kept: list[Suspended] = []
@@ -32,8 +30,11 @@ def discard(suspended: Suspended) -> None:
     if gc.is_finalized(suspended):
         return
     if _has_known_layout():
+        import ctypes  # takes milliseconds, and few processes let go of anything
+
         # PyGC_Head is two words in front of the object; the mark is in the second
-        ctypes.c_size_t.from_address(id(suspended) - _WORD).value |= _FINALIZED
+        word = ctypes.sizeof(ctypes.c_void_p)
+        ctypes.c_size_t.from_address(id(suspended) - word).value |= _FINALIZED
     if not gc.is_finalized(suspended):
         _kept.append(suspended)
 

@@ -8,16 +8,21 @@ else, they say so.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import sys
 import time
+from collections.abc import Awaitable
 from types import CoroutineType
 from typing import Any
 
-from ..errors import DurableError, PauseForEventException
+from ..errors import CorruptStateError, DurableError, PauseForEventException
 from ..state import snapshot
 from ..state.schema import Message
-from .branch import Branch, Park, signal
+from ..stores.base import check_event_name
+from .branch import Branch, Nap, Park, signal
+from .effects import Effects
 from .frames import arguments_of
+from .journal import current_run
 from .running_branch import current
 
 
@@ -25,7 +30,8 @@ async def wait_for_event(name: str, *, timeout: float | None = None) -> Any:
     """Pause until an event is published to this instance; gives its payload.
 
     Events are kept from the moment they are published, in order, whether or not anybody waits yet;
-    each is delivered once.
+    each is delivered once.  In a step, or in what a library calls there, the step stays in memory as
+    long as somebody waits with the instance; what it has received is not lost when it runs again.
 
     Args:
         name: the name of the event.
@@ -47,6 +53,9 @@ async def wait_for_event(name: str, *, timeout: float | None = None) -> Any:
     >>> asyncio.run(main())
     {'amount': 7}
     """
+    run = current_run()
+    if run is not None:
+        return await run.wait_for_event(check_event_name(name), timeout=timeout)
     raise DurableError(
         f"wait_for_event({name!r}) was awaited outside of a durable function. Await it in an async function that "
         "make_durable() compiles, or in one that such a function awaits and that is part of the same package."
@@ -61,18 +70,44 @@ async def receive(branch: Branch, name: str, deadline: float | None, *, saved: b
     if message is None:
         pause = Park(name, deadline)
         if not saved:
-            await branch.checkpoint(("event", name, deadline), frame, pause=pause)
+            await _saved(branch, branch.checkpoint(("event", name, deadline), frame, pause=pause))
         if deadline is None or time.time() < deadline:
-            message = await signal(pause)
+            try:
+                message = await parked(branch, pause)
+            except BaseException as error:
+                await branch.failed(error, sys._getframe(1))
+                raise
     if message is None:
         try:
             raise TimeoutError(f"no event {name!r} within the time")
         except TimeoutError as error:
             await branch.failed(error, sys._getframe(1))
             raise
-    payload = snapshot.loads(message.payload)
-    await branch.checkpoint(("value", payload), sys._getframe(1), consumed=(message.number,))
+    try:
+        payload = snapshot.loads(message.payload)
+    except CorruptStateError as error:
+        await branch.stop(
+            CorruptStateError(
+                f"message {message.number} for instance {instance.record.instance_id!r}, event {name!r}: {error}; it "
+                "stays in the mailbox"
+            )
+        )
+    await _saved(branch, branch.checkpoint(("value", payload), sys._getframe(1), effects=Effects((message.number,))))
     return payload
+
+
+async def parked(branch: Branch, pause: Park) -> Message | None:
+    """Wait for what ends a pause: in memory, if anybody wants to wait, else not any longer."""
+    instance = branch.instance
+    since = instance.record.updated_at
+    message: Message | None
+    if branch.siblings is not None:
+        message = await branch.siblings.parked(branch, pause)
+    else:
+        message = await (instance.wait(pause) if instance.waits else signal(pause))
+    if instance.spans is not None:
+        instance.spans.paused(pause.event, since)
+    return message
 
 
 def pause(raised: Any) -> Any:
@@ -81,9 +116,7 @@ def pause(raised: Any) -> Any:
     if branch is None or branch.in_step:
         return _raised(raised)
     event = raised.event if isinstance(raised, PauseForEventException) else None
-    if not isinstance(event, str):
-        raise TypeError(f"the event of a PauseForEventException must be a str, not {type(event).__name__}")
-    return receive(branch, event, None)
+    return receive(branch, check_event_name(event), None)
 
 
 async def _raised(error: BaseException) -> None:
@@ -95,9 +128,7 @@ def begin_wait(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
     values = arguments_of(coroutine)
     name, timeout = values["name"], values["timeout"]
     coroutine.close()
-    if not isinstance(name, str):
-        raise TypeError(f"the name of an event must be a str, not {type(name).__name__}")
-    return receive(branch, name, None if timeout is None else time.time() + timeout)
+    return receive(branch, check_event_name(name), None if timeout is None else time.time() + timeout)
 
 
 def begin_sleep(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
@@ -105,25 +136,70 @@ def begin_sleep(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
     values = arguments_of(coroutine)
     delay, result = values["delay"], values["result"]
     if not delay > 0:  # nothing to wait for, or NaN, which asyncio refuses
+        if branch.siblings is not None:
+            branch.siblings.awaiting(branch, coroutine, is_inward=False)
         return coroutine
     coroutine.close()
-    return sleep_until(branch, time.time() + delay, result)
+    return sleep_to(branch, time.time() + delay, result)
 
 
-async def sleep_until(branch: Branch, due: float, result: Any, *, saved: bool = False) -> Any:
+async def sleep_until(when: datetime.datetime) -> None:
+    """Sleep until a moment; a moment that has passed is waited for no longer.
+
+    In a durable function it is a durable timer, as `asyncio.sleep` is.  The clock of the machine
+    decides: where it is set, or daylight saving begins, the moment stays the same.
+
+    Args:
+        when: the moment; without a time zone, it is one of the local time.
+
+    >>> import asyncio, datetime
+    >>> asyncio.run(sleep_until(datetime.datetime.now(datetime.timezone.utc)))
+    """
+    await until(_moment(when))
+
+
+def begin_sleep_until(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
+    """Start a `sleep_until` that was recognised."""
+    when = arguments_of(coroutine)["when"]
+    coroutine.close()
+    return sleep_to(branch, _moment(when), None)
+
+
+def _moment(when: Any) -> float:
+    """A moment in seconds since 1970."""
+    if not isinstance(when, datetime.datetime):
+        raise TypeError(
+            f"sleep_until() needs a datetime, not {type(when).__name__}; for seconds there is asyncio.sleep()"
+        )
+    return when.timestamp()
+
+
+async def sleep_to(branch: Branch, due: float, result: Any, *, saved: bool = False) -> Any:
     """Sleep until a time of the clock, in seconds since 1970; time spent dead counts."""
     frame = sys._getframe(1)
     if not saved:
-        await branch.checkpoint(("sleep", due, result), frame, wake_at=due)
+        await _saved(branch, branch.checkpoint(("sleep", due, result), frame, wake_at=due))
+    if branch.siblings is not None:
+        branch.siblings.naps()
+    elif branch.instance.leaves_until(due) and branch.instance.record.wake_at == due:
+        await signal(Nap(due))
     try:
-        while True:
-            left = due - time.time()
-            if left <= 0:
-                return result
-            await asyncio.sleep(min(left, _LONGEST_NAP))
+        await until(due)
     except BaseException as error:
         await branch.failed(error, sys._getframe(1))
         raise
+    return result
+
+
+async def until(due: float) -> None:
+    """Wait for a time of the clock, in seconds since 1970."""
+    while (left := due - time.time()) > 0:
+        await asyncio.sleep(min(left, _LONGEST_NAP))
+
+
+async def _saved(branch: Branch, saving: Awaitable[None] | None) -> None:
+    if saving is not None:
+        await branch.saved(saving)
 
 
 _LONGEST_NAP = 60.0

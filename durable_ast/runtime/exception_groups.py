@@ -5,6 +5,7 @@ runs the handler with that part as the exception being handled, and at the end r
 handlers raised together with what nobody handled.  Follows CPython's `prep_reraise_star`.
 """
 
+import functools
 from typing import Any
 
 
@@ -28,9 +29,8 @@ class Star:
         if isinstance(rest, BaseExceptionGroup):
             self.matched, self._rest = rest.split(kind)
         elif isinstance(rest, kind):
-            # a naked exception is wrapped; it has its place in the text, so its traceback is the group's
-            group = BaseExceptionGroup("", (rest,))
-            group.__traceback__ = rest.__traceback__
+            group = BaseExceptionGroup("", (rest,))  # a naked exception is wrapped
+            group.__traceback__ = rest.__traceback__ if _wrapped_has_traceback() else None
             self.matched, self._rest = group, None
         return self.matched is not None
 
@@ -60,6 +60,17 @@ class Star:
         if len(raised) > 1:
             return BaseExceptionGroup("", raised)
         return raised[0] if raised else None
+
+
+@functools.cache
+def _wrapped_has_traceback() -> bool:
+    """Whether this Python says where the group around a naked exception was made."""
+    try:
+        raise ValueError
+    except* ValueError as group:
+        wrapped: BaseException = group
+        has_traceback = wrapped.__traceback__ is not None
+    return has_traceback
 
 
 def _check(kind: Any) -> None:

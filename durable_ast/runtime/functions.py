@@ -6,37 +6,68 @@ that a checkpoint holds, and recognised by the code object of a frame.
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib
+import inspect
+import logging
+import opcode
 import sys
 import threading
-from collections.abc import Mapping
-from types import CellType, CodeType, CoroutineType, FunctionType
+from collections.abc import Collection, Container, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import CellType, CodeType, CoroutineType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeAlias
 
 from ..compiler.assemble import nested_codes
 from ..compiler.compiled import Compiled, compile_function
-from ..compiler.source import REWRITTEN, FunctionKey, Namespace, find_code, plain_qualname
+from ..compiler.moved import may_go_on
+from ..compiler.source import COMMAND, REWRITTEN, FunctionKey, Namespace, find_code, find_source, plain_qualname
+from ..compiler.stored import compile_stored, find_stored
 from ..errors import CodeChangedError
+from . import sources
 from .intrinsics import UNBOUND
 
 Frame: TypeAlias = "CoroutineType[Any, Any, Any]"
+
+log = logging.getLogger("durable_ast")
+
+_STARS = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 intrinsics: dict[str, CellType] = {}
 """The cells of the hidden free variables, by name."""
 
 
 class Function:
-    """One compiled function and the globals it runs in."""
+    """One compiled function and the globals it runs in.
 
-    __slots__ = ("_plain", "compiled", "namespace")
+    Attributes:
+        compiled: the code and the facts about it.
+        namespace: the globals.
+        ref: its key and version as text, for checkpoints.
+        plain_call: the running version and its parameters, if it has no closure and takes all of them by
+            position.
+        plain_live: by block, the live locals where there is nothing else to save: no cells, and no
+            context managers.  Filled as blocks are met.
+        is_current: whether the module's text holds it, as far as is known; else it comes from a store.
+    """
 
-    def __init__(self, compiled: Compiled, namespace: Namespace) -> None:
+    __slots__ = ("_plain", "compiled", "is_current", "namespace", "plain_call", "plain_live", "ref")
+
+    def __init__(self, compiled: Compiled, namespace: Namespace, *, is_current: bool = True) -> None:
+        self.is_current = is_current
         self.compiled = compiled
         self.namespace = namespace
+        self.ref = f"{compiled.key}@{compiled.version}"
+        self.plain_live: dict[int, tuple[str, ...] | None] = {}
         free = compiled.code.co_freevars
         self._plain: FunctionType | None = None
         if all(name in intrinsics for name in free):
             self._plain = self._bound(compiled.code, {})
+        self.plain_call: tuple[FunctionType, tuple[str, ...]] | None = None
+        if self._plain is not None and not compiled.code.co_flags & _STARS and not compiled.code.co_kwonlyargcount:
+            self.plain_call = self._plain, compiled.code.co_varnames[: compiled.code.co_argcount]
 
     @property
     def key(self) -> FunctionKey:
@@ -54,11 +85,19 @@ class Function:
         """The running version with these cells."""
         return self._plain or self._bound(self.compiled.code, cells)
 
+    def note_block(self, block: int) -> tuple[str, ...] | None:
+        """What `plain_live` says of a block that was not met yet."""
+        live = self.compiled.live[block]
+        is_plain = not self.compiled.cells and not self.compiled.managers.around.get(block)
+        self.plain_live[block] = live.locals if is_plain else None
+        return self.plain_live[block]
+
     def twin(self, block: int, locals: Mapping[str, Any], cells: Mapping[str, CellType], child: Any) -> Frame:
         """A frame that goes on at point `block`, which gets what `child` gives."""
         compiled = self.compiled
         code = compiled.twin
-        _frames.setdefault(id(code), (self, code))
+        if id(code) not in frames:
+            frames[id(code)] = FrameCode(self, code, code.co_code)
         own = {name: cells.get(name) or _cell(locals, name) for name in compiled.cells}
         function = self._bound(code, own)
         values = [locals[name] if name in locals else _content(cells, name) for name in compiled.locals]
@@ -82,16 +121,37 @@ def _content(cells: Mapping[str, CellType], name: str) -> Any:
         return UNBOUND
 
 
+@dataclass(frozen=True, slots=True)
+class FrameCode:
+    """A code object that frames of durable functions run: a running version or a twin."""
+
+    function: Function
+    code: CodeType
+    bytecode: bytes
+
+    def is_awaiting(self, frame: FrameType) -> bool:
+        """Whether a frame of this code that is not the one that runs has been left by an ``await``."""
+        at = frame.f_lasti
+        return self.bytecode[at - LASTI_AFTER_SEND] == SEND or self.bytecode[at] in SUSPENDED
+
+
+SEND = opcode.opmap["SEND"]
+SUSPENDED = opcode.opmap["YIELD_VALUE"], opcode.opmap["RESUME"]
+"""Where an ``await`` stands while an error is thrown through it: the frame has not gone on."""
+LASTI_AFTER_SEND = 2 if sys.version_info[:2] == (3, 12) else 0
+"""How far `f_lasti` is past the instruction that awaits."""
+
 _lock = threading.RLock()
-_frames: dict[int, tuple[Function, CodeType]] = {}
+frames: dict[int, FrameCode] = {}
+"""By the id of a code object, what a frame that runs it is."""
 _compiled: dict[int, tuple[Function, CodeType]] = {}
-_by_key: dict[tuple[FunctionKey, str], Function] = {}
+_by_ref: dict[str, Function] = {}
 
 
 def function_of_frame(code: CodeType) -> Function | None:
     """The function whose running version or twin this code is."""
-    found = _frames.get(id(code))
-    return None if found is None else found[0]
+    found = frames.get(id(code))
+    return None if found is None else found.function
 
 
 def function_of(code: CodeType, namespace: Namespace) -> Function:
@@ -107,29 +167,125 @@ def function_of(code: CodeType, namespace: Namespace) -> Function:
         compiled = found[0].compiled if found is not None else compile_function(code, namespace)
         function = Function(compiled, namespace)
         _compiled[id(code)] = function, code
-        _frames[id(compiled.code)] = function, compiled.code
-        _by_key[compiled.key, compiled.version] = function
+        frames[id(compiled.code)] = FrameCode(function, compiled.code, compiled.code.co_code)
+        _by_ref[function.ref] = function
+        sources.note(compiled.source)
         return function
 
 
-def resolve(key: FunctionKey, version: str) -> Function:
-    """The function that a checkpoint names.
+def key_of(ref: str) -> FunctionKey:
+    """The key in a reference.
+
+    >>> key_of("shop.orders:ship.<locals>.label#1@5f3a")
+    FunctionKey(module='shop.orders', qualname='ship.<locals>.label', ordinal=1)
+    """
+    module, _, rest = ref.rpartition("@")[0].partition(":")
+    qualname, _, ordinal = rest.partition("#")
+    return FunctionKey(module, qualname, int(ordinal or 0))
+
+
+finish_old: ContextVar[bool] = ContextVar("finish_old", default=True)
+"""Whether a call whose position is not in the edited code goes on in the code it was started with."""
+
+
+def resolve(ref: str, block: int | None = None, saved: Container[str] = ()) -> Function:
+    """The function that a checkpoint names: as it is now, or as it was then.
+
+    Args:
+        ref: its key and version.
+        block: where a call of it stands; None if it cannot move to an edited version.
+        saved: the variables that the checkpoint has of the call.
 
     Raises:
-        CodeChangedError: it is not there any more, or has been edited.
+        CodeChangedError: it is not there any more, or was edited, and the old text is not there
+            either, or not wanted.
     """
-    found = _by_key.get((key, version))
-    if found is not None:
+    found = _by_ref.get(ref)
+    if found is not None and found.is_current:
         return found
-    code, namespace = find_function_code(key)
-    function = function_of(code, namespace)
-    if function.compiled.version != version:
-        raise CodeChangedError(
-            f"{key} was edited since the checkpoint was written (then version {version[:8]}, now "
-            f"{function.compiled.version[:8]}), and the instance stands inside of it. Run it with the code it was "
-            "started with, or start it anew under another id."
-        )
+    key, version = key_of(ref), ref.rpartition("@")[2]
+    current: Function | None = None
+    with contextlib.suppress(CodeChangedError):
+        current = function_of(*find_function_code(key))
+        if current.compiled.version == version:
+            return current
+    old = found or _stored(key, version)
+    if old is not None and current is not None and _may_move(old, current, block, saved):
+        return current
+    if old is None or not finish_old.get():
+        raise CodeChangedError(_what_changed(key, version, old, current))
+    log.info("%s goes on in the version %s that it was started with", key, version[:8])
+    return old
+
+
+def resolve_code(ref: str, names: Collection[str]) -> tuple[CodeType, Namespace]:
+    """The plain code of a function that was saved as a value, and its globals.
+
+    A function object keeps the code that it was made from.  Where that is not to be had, the edited
+    one has to do, if it needs no other variables.
+
+    Args:
+        ref: its key and version.
+        names: the variables that were saved with it.
+
+    Raises:
+        CodeChangedError: there is none that fits.
+    """
+    key, version = key_of(ref), ref.rpartition("@")[2]
+    found: tuple[CodeType, Namespace] | None = None
+    with contextlib.suppress(CodeChangedError):
+        found = find_function_code(key)
+        if find_source(*found).version == version:
+            return found
+    text = sources.fetched.get(version)
+    old = None if text is None else find_stored(key, version, text)
+    if old is not None:
+        return old[0], _module(key).__dict__
+    if found is None or not {*found[0].co_freevars} <= {*names}:
+        raise CodeChangedError(f"{key} is needed to go on, but it is not there any more as it was")
+    return found
+
+
+def _may_move(old: Function, current: Function, block: int | None, saved: Container[str]) -> bool:
+    return block is not None and may_go_on(old.compiled, current.compiled, block, saved)
+
+
+def _stored(key: FunctionKey, version: str) -> Function | None:
+    """The function as it was, from the text in the store."""
+    text = sources.fetched.get(version)
+    compiled = None if text is None else compile_stored(key, version, text)
+    if compiled is None:
+        return None
+    function = Function(compiled, _module(key).__dict__, is_current=False)
+    frames[id(compiled.code)] = FrameCode(function, compiled.code, compiled.code.co_code)
+    _by_ref[function.ref] = function
     return function
+
+
+def _what_changed(key: FunctionKey, version: str, old: Function | None, current: Function | None) -> str:
+    if current is None:
+        return f"{key} is needed to go on, but there is no such function any more"
+    new = current.compiled
+    text = (
+        f"{new.source.filename}:{new.source.node.lineno}: {key.qualname}() was edited since the checkpoint was written "
+        f"(then version {version[:8]}, now {new.version[:8]}), and the instance stands inside of it. Run it with the "
+        "code it was started with, or start it anew under another id."
+    )
+    if old is None:
+        return text
+    before, now = (function.compiled.source.text.splitlines() for function in (old, current))
+    shown = difflib.unified_diff(before, now, f"version {version[:8]}", f"version {new.version[:8]}", lineterm="")
+    return "\n".join([text, *shown])
+
+
+def _module(key: FunctionKey) -> ModuleType:
+    module = sys.modules.get(key.module)
+    if module is None:
+        try:
+            module = importlib.import_module(key.module)
+        except ImportError as error:
+            raise CodeChangedError(f"{key} is needed to go on, but its module cannot be imported: {error}") from error
+    return module
 
 
 def find_function_code(key: FunctionKey) -> tuple[CodeType, Namespace]:
@@ -138,12 +294,7 @@ def find_function_code(key: FunctionKey) -> tuple[CodeType, Namespace]:
     Raises:
         CodeChangedError: there is none.
     """
-    module = sys.modules.get(key.module)
-    if module is None:
-        try:
-            module = importlib.import_module(key.module)
-        except ImportError as error:
-            raise CodeChangedError(f"{key} is needed to go on, but its module cannot be imported: {error}") from error
+    module = _module(key)
     namespace = module.__dict__
     if key.ordinal >= REWRITTEN:
         return _rewritten(key, namespace), namespace
@@ -151,7 +302,7 @@ def find_function_code(key: FunctionKey) -> tuple[CodeType, Namespace]:
         code = _code_of(_attribute(module, key.qualname))
         if code is not None and code.co_qualname == key.qualname:
             return code, namespace
-    filename = getattr(module, "__file__", None)
+    filename = getattr(module, "__file__", COMMAND if key.module == "__main__" else None)
     code = None if filename is None else find_code(filename, namespace, key.qualname, key.ordinal)
     if code is None:
         raise CodeChangedError(f"{key} is needed to go on, but there is no such function any more")
@@ -194,9 +345,9 @@ def arguments(code: CodeType, locals: dict[str, Any]) -> tuple[list[Any], dict[s
     positional = [locals[name] for name in names[:count]]
     keywords = {name: locals[name] for name in names[count : count + keyword_only]}
     index = count + keyword_only
-    if code.co_flags & 0x04:
+    if code.co_flags & inspect.CO_VARARGS:
         positional.extend(locals[names[index]])
         index += 1
-    if code.co_flags & 0x08:
+    if code.co_flags & inspect.CO_VARKEYWORDS:
         keywords.update(locals[names[index]])
     return positional, keywords

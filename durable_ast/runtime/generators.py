@@ -24,7 +24,6 @@ from typing import Any, TypeAlias
 from ..compiler.constructs import Around, InFinal, InHandler, InLoop, InManager
 from ..compiler.lowered import Leaving, Point, PointKind
 from ..compiler.names import BLOCK, CELLS
-from ..compiler.source import FunctionKey
 from ..compiler.value_stack import Slot, has_suspended, position_at, stacks, suspended_at
 from ..errors import NoSourceCodeException
 from ..state.snapshot import Reduced, register
@@ -38,8 +37,8 @@ _PREFIX = {GeneratorType: "gi", CoroutineType: "cr", AsyncGeneratorType: "ag"}
 saved: list[Generator] = []
 """The suspended ones that were saved since this was last cleared."""
 
-_rebuilt: list[Generator] = []
-"""The ones that were rebuilt since this was last cleared."""
+_looked_at: list[Generator] | None = None
+"""The ones that were rebuilt only to be looked at; None while all are meant to go on."""
 
 
 _flying: dict[int, tuple[Any, ...]] = {}
@@ -60,13 +59,21 @@ def flying(generators: dict[int, tuple[Any, ...]]) -> Iterator[None]:
 @contextlib.contextmanager
 def only_looking() -> Iterator[None]:
     """What is rebuilt inside is never run: dropping it runs nothing either."""
-    _rebuilt.clear()
+    global _looked_at
+    rebuilt: list[Generator] = []
+    _looked_at = rebuilt
     try:
         yield
     finally:
-        for generator in _rebuilt:
+        _looked_at = None
+        for generator in rebuilt:
             discard(generator)
-        _rebuilt.clear()
+
+
+def _rebuilt(generator: Any) -> Any:
+    if _looked_at is not None:
+        _looked_at.append(generator)
+    return generator
 
 
 def register_all() -> None:
@@ -103,20 +110,9 @@ def reduce_generator(generator: Generator) -> Reduced:
         function = _compiled(generator, frame, code)
         state = _plain_state(function, generator, frame, code)
     block, locals, cells = state
-    key = function.key
     child = _of(generator, "yieldfrom" if type(generator) is GeneratorType else "await")
     names = generator.__name__, generator.__qualname__
-    return _rebuild, (
-        key.module,
-        key.qualname,
-        key.ordinal,
-        function.compiled.version,
-        block,
-        locals,
-        cells,
-        child,
-        names,
-    )
+    return _rebuild, (function.ref, block, locals, cells, child, names)
 
 
 def frame_of(generator: Generator) -> FrameType:
@@ -140,8 +136,7 @@ def _reduce_unstarted(generator: Generator, frame: FrameType, code: CodeType) ->
     if known is not None:
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         own = {name: cell for name, cell in cells.items() if not name.startswith(".")}
-        key = known.key
-        return _start, (key.module, key.qualname, key.ordinal, known.compiled.version, positional, keywords, own)
+        return _start, (known.ref, positional, keywords, own)
     return _call, (function, positional, keywords)
 
 
@@ -346,6 +341,17 @@ class _Primed:
         return _delegate, (self.inner,)
 
 
+def delegated(awaited: Any) -> Any:
+    """What is awaited, without what shows that it has been reached."""
+    while type(awaited) is _Primed:
+        awaited = awaited.inner
+    return awaited
+
+
+PASSES_ON = frozenset(function.__code__ for function in (_Primed.__next__, _Primed.send, _Primed.throw))
+"""The code of functions of ours that may run between two frames of a branch."""
+
+
 def _delegate(inner: Any) -> _Primed:
     """A rebuilt delegation that is saved again: it has been reached already."""
     primed = _Primed(inner)
@@ -364,10 +370,7 @@ PRIMED = Mark()
 
 
 def _rebuild(
-    module: str,
-    qualname: str,
-    ordinal: int,
-    version: str,
+    ref: str,
     block: int,
     locals: dict[str, Any],
     cells: dict[str, CellType],
@@ -375,7 +378,7 @@ def _rebuild(
     names: tuple[str, str],
 ) -> Any:
     """A generator or coroutine that stands where the saved one stood."""
-    function = resolve(FunctionKey(module, qualname, ordinal), version)
+    function = resolve(ref, block, {*locals, *cells})
     if isinstance(child, _Primed):
         child = child.inner
     awaited = PRIMED if child is None else _Primed(child)
@@ -389,9 +392,8 @@ def _rebuild(
     else:
         reached = generator.send(None)
     if reached is not PRIMED:
-        raise RuntimeError(f"{qualname}() did not reach its place when it was rebuilt")
-    _rebuilt.append(generator)
-    return generator
+        raise RuntimeError(f"{names[1]}() did not reach its place when it was rebuilt")
+    return _rebuilt(generator)
 
 
 class Later:
@@ -405,41 +407,32 @@ class Later:
 
 
 def _rebuild_flying(
-    module: str,
-    qualname: str,
-    ordinal: int,
-    version: str,
+    ref: str,
     block: int,
     locals: dict[str, Any],
     cells: dict[str, CellType],
     later: Later,
 ) -> Any:
     """An async generator that will go on to its place when its next item is asked for."""
-    function = resolve(FunctionKey(module, qualname, ordinal), version)
+    function = resolve(ref, block, {*locals, *cells})
     generator: Any = function.twin(block, locals, cells, later)
-    _rebuilt.append(generator)
-    return generator
+    return _rebuilt(generator)
 
 
 def _call(function: FunctionType, positional: list[Any], keywords: dict[str, Any]) -> Any:
     generator = function(*positional, **keywords)
-    _rebuilt.append(generator)
-    return generator
+    return _rebuilt(generator)
 
 
 def _start(
-    module: str,
-    qualname: str,
-    ordinal: int,
-    version: str,
+    ref: str,
     positional: list[Any],
     keywords: dict[str, Any],
     cells: dict[str, CellType],
 ) -> Any:
-    function = resolve(FunctionKey(module, qualname, ordinal), version)
+    function = resolve(ref)
     generator = function.with_cells(cells)(*positional, **keywords)
-    _rebuilt.append(generator)
-    return generator
+    return _rebuilt(generator)
 
 
 def _ended(kind: str, name: str, qualname: str) -> Any:

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
+import math
+import pickle
 import time
-import traceback
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from ..errors import NotPersistableWarning, PauseForEventException
-from ..state import snapshot
+from ..state import resources, snapshot
 from ..state.schema import Message, Record, Status
-from ..stores.base import InstanceStore, Write
-from . import generators, staged
-from .branch import Branch, Park, Signal, Stop, abandon, drive
+from ..stores.base import InstanceStore
+from . import generators, sources, staged
+from .branch import Asleep, Branch, Delivered, Nap, Park, Signal, Stop, abandon, drive
+from .branch_task import install, uninstall
+from .branches import start_branch
 from .call_stack import CallStack
+from .cut import MARK as CUT
+from .cut import ROOT, key_of, stack_in
+from .effects import NO_EFFECTS, Effects
+from .event_log import EventLog
 from .functions import Frame
-from .running_branch import current
+from .spans import spans_of
+from .tracebacks import own_lines
+from .trail import Trail
+from .variables import Seen
+
+SIGNALS = "s/"
+"""What the names of those parts begin with that hold the last delivery of a signal."""
 
 
 class Durability(enum.Enum):
@@ -25,9 +40,14 @@ class Durability(enum.Enum):
     STRICT = "strict"
     """The next step starts only once the checkpoint is on disk."""
     RELAXED = "relaxed"
-    """Checkpoints are handed to the operating system, and reach the disk in its own time."""
+    """Checkpoints follow while the instance goes on: a crash of the process repeats the last steps, 32 at
+    most.  They reach the disk when the operating system writes them.  A pause and the end wait for
+    all of them."""
     PAUSES = "pauses"
     """Checkpoints are taken only before pauses and at the end."""
+
+
+OnChange: TypeAlias = Literal["finish", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +57,44 @@ class Settings:
     durability: Durability = Durability.STRICT
     strict: bool = False
     """Whether a value that cannot be saved is an error, not a warning."""
+    on_change: OnChange = "finish"
+    """What becomes of an instance that stands in edited code."""
 
 
 class Instance:
-    """An instance owned by this process, from its acquisition to its release."""
+    """An instance owned by this process, from its acquisition to its release.
 
-    def __init__(self, store: InstanceStore, record: Record, settings: Settings) -> None:
+    Args:
+        store: where it is kept.
+        record: what is known of it.
+        settings: how it runs.
+        waits: whether it stays in memory at a pause.
+        longest_nap: how long it may sleep in memory, in seconds.
+    """
+
+    def __init__(
+        self, store: InstanceStore, record: Record, settings: Settings, waits: bool, longest_nap: float = math.inf
+    ) -> None:
         self.store = store
         self.record = record
         self.settings = settings
         self.failure: BaseException | None = None
+        self.waits = waits
+        self._longest_nap = longest_nap
+        self.root_task: asyncio.Task[Any] | None = None
+        self.seen = Seen()
+        self.event_log = EventLog(self.parts)
+        self.publishing = asyncio.Lock()
+        """Keeps what is published in the order in which it is numbered."""
+        self._taken: set[int] = set()
+        self._inside: list[Park] = []
+        self.spans = spans_of(record)
+        self.obeyed: dict[int, bool] = {}
+        """The messages that ask something of the instance, and whether that is in effect."""
+        self._delivered: dict[str, Message] | None = None
+        self._flush = settings.durability is not Durability.RELAXED
+        self._trail = Trail() if settings.durability is Durability.RELAXED else None
+        self._sources = sources.kept_by(store)
 
     # checkpoints
 
@@ -59,74 +107,255 @@ class Instance:
         """Whether a value that cannot be saved stops the run."""
         return self.settings.strict or pausing
 
-    def note_flights(self, before: list[BaseException], after: list[BaseException], data: bytes) -> None:
+    def note_flights(self, before: list[BaseException], after: list[BaseException]) -> None:
         """Keep, for each exception in flight, the checkpoint before it was raised: should it end
         the run, a later call goes on from there."""
         record = self.record
         known = {id(error): state for error, state in zip(before, record.retry, strict=False)}
-        last = record.call_stack if record.call_stack is not None else data
+        last = record.call_stack or _START
         record.retry = tuple(known.get(id(error), last) for error in after)
 
-    async def save(
-        self, call_stack: bytes, consumed: tuple[int, ...], pause: Park | None, wake_at: float | None
-    ) -> None:
+    def save(
+        self,
+        call_stack: bytes,
+        effects: Effects,
+        pause: Park | None,
+        wake_at: float | None,
+    ) -> Awaitable[None] | None:
         """Write a checkpoint of the root branch."""
         record = self.record
         record.call_stack = call_stack
-        record.status = Status.WAITING if pause else Status.SLEEPING if wake_at is not None else Status.RUNNING
-        record.awaited = () if pause is None else (pause.event,)
-        record.wake_at = wake_at if pause is None else pause.deadline
-        await self._write(consumed)
+        if pause is not None:
+            record.status, record.awaited, record.wake_at = Status.WAITING, (pause.event,), pause.deadline
+        else:
+            record.status = Status.RUNNING if wake_at is None else Status.SLEEPING
+            record.awaited, record.wake_at = (), wake_at
+        return self._write(effects)
 
-    async def _write(self, consumed: tuple[int, ...] = ()) -> None:
+    def save_cut(
+        self,
+        parts: dict[str, bytes | None],
+        effects: Effects,
+        is_awake: bool,
+        pauses: list[Park],
+        dues: list[float],
+    ) -> Awaitable[None] | None:
+        """Write a checkpoint of several branches.
+
+        Args:
+            parts: their records; the root's becomes part of the instance's own.
+            effects: what else it does.
+            is_awake: whether any of them does more than wait.
+            pauses: the events that they wait for.
+            dues: when they want to be woken, in seconds since 1970.
+        """
+        record = self.record
+        root = parts.pop(key_of(ROOT), None)
+        if root is not None:
+            record.call_stack = root
+        deadlines = [pause.deadline for pause in pauses if pause.deadline is not None]
+        record.status = Status.RUNNING if is_awake else Status.WAITING if pauses else Status.SLEEPING
+        record.awaited = tuple(dict.fromkeys(pause.event for pause in pauses))
+        record.wake_at = min((*dues, *deadlines), default=None)
+        return self._write(effects.with_parts(parts))
+
+    def is_cancelled(self) -> None:
+        """A cancellation has reached the user's code: whoever asked for it is heard."""
+        self.obeyed.update(dict.fromkeys(self.obeyed, True))
+
+    def _write(self, effects: Effects = NO_EFFECTS, *, flush: bool = True) -> Awaitable[None] | None:
         self.record.sequence += 1
-        flush = self.settings.durability is not Durability.RELAXED
-        written = self.store.commit(Write(self.record, consumed, flush))
-        if written is not None:
-            await written
+        if self.obeyed:
+            effects = effects.with_consumed(number for number, in_effect in self.obeyed.items() if in_effect)
+        flush = self._flush and flush
+        writing = self.store.commit(self.record, effects.consumed, flush, effects.parts, effects.outbox)
+        if self._trail is not None:
+            waiting = None if writing is None else self._trail.add(writing)
+            writing = waiting if self.record.status is Status.RUNNING else self._trail.settled()
+        if len(sources.noted) != self._sources:
+            self._sources = len(sources.noted)
+            return self._with_sources(writing)
+        return writing
+
+    async def _with_sources(self, writing: Awaitable[None] | None) -> None:
+        """Wait for a checkpoint, and for the texts of what it was the first to name."""
+        if writing is not None:
+            await writing
+        await sources.keep(self.store)
+
+    async def _written(self, effects: Effects = NO_EFFECTS) -> None:
+        if self._trail is not None:
+            await self._trail.settled()  # an end that is stored is final, so nothing before it may be missing
+        writing = self._write(effects)
+        if writing is not None:
+            await writing
+
+    async def note(self, effects: Effects) -> None:
+        """Have some effects of the instance, which stands where it stood."""
+        if self.saves_steps or effects.consumed or effects.outbox:
+            writing = self._write(effects)
+            if writing is not None:
+                await writing
+
+    async def publish(self, events: Sequence[Any]) -> None:
+        """Add to the event log; it need not have reached the disk to count."""
+        async with self.publishing:
+            writing = self._write(Effects(parts=await self.event_log.append(events)), flush=False)
+            if writing is not None:
+                await writing
+
+    async def parts(self, prefix: str) -> dict[str, bytes]:
+        """The parts of the instance whose names begin so."""
+        return await self.store.parts(self.record.instance_id, prefix)
+
+    def leaves_until(self, due: float) -> bool:
+        """Whether to leave memory when it sleeps until then."""
+        return due - time.time() > self._longest_nap
 
     # events
 
     async def receive(self, event: str) -> Message | None:
-        """The oldest message of that name."""
-        messages = await self.store.messages(self.record.instance_id)
-        return next((message for message in messages if message.name == event), None)
+        """The oldest message of that name that no branch has taken."""
+        found = await self.store.message(self.record.instance_id, event)
+        if found is not None and found.number in self._taken:
+            messages = await self.store.messages(self.record.instance_id)
+            left = (item for item in messages if item.name == event and item.number not in self._taken)
+            found = next(left, None)
+        if found is not None:
+            self._taken.add(found.number)
+        return found
 
-    async def _wait(self, pause: Park) -> Message | None:
+    async def hear(self, name: str, after: Delivered) -> Message | None:
+        """The message that a wait for a signal gets: one that was delivered since it began, or the
+        oldest one that was not delivered."""
+        last = await self._last_delivered(name)
+        if last is not None and last.number != after.number:
+            return last
+        message = await self.store.message(self.record.instance_id, name)
+        return None if message is None or message.number in self._taken else message
+
+    async def last_delivery(self, name: str) -> Delivered:
+        """What a wait for a signal that begins now waits beyond."""
+        last = await self._last_delivered(name)
+        return Delivered(None if last is None else last.number)
+
+    async def _last_delivered(self, name: str) -> Message | None:
+        if self._delivered is None:
+            parts = await self.parts(SIGNALS)
+            self._delivered = {key.removeprefix(SIGNALS): pickle.loads(data) for key, data in parts.items()}
+        return self._delivered.get(name)
+
+    def deliver(self, message: Message) -> Effects:
+        """A message is delivered as a signal, with the transition that has these effects."""
+        assert self._delivered is not None
+        self._delivered[message.name] = message
+        return Effects((message.number,), {SIGNALS + message.name: pickle.dumps(message)})
+
+    async def find(self, pause: Park) -> Message | None:
+        """What ends a pause, if it is there."""
+        return await (self.receive(pause.event) if pause.after is None else self.hear(pause.event, pause.after))
+
+    async def receive_inside(
+        self, event: str, deadline: float | None, after: Delivered | None = None, poll: float | None = None
+    ) -> Message | None:
+        """Wait for a message inside of a step, which goes on running meanwhile.
+
+        Raises:
+            PauseForEventException: nobody wants to wait with it.
+        """
+        pause = Park(event, deadline, after, poll)
+        message = await self.find(pause)
+        if message is not None or (deadline is not None and time.time() >= deadline):
+            return message
+        self._inside.append(pause)
+        try:
+            self._show_waits_inside()
+            await self._written()
+            if not self.waits:
+                raise PauseForEventException(pause.event, self.record.instance_id)
+            return await self.wait(pause)
+        finally:
+            if self.waits:
+                self._inside.remove(pause)
+                self._show_waits_inside()
+
+    def _show_waits_inside(self) -> None:
+        """Let the record say what the running steps wait for."""
+        record, pauses = self.record, self._inside
+        record.status = Status.WAITING if pauses else Status.RUNNING
+        record.awaited = tuple(dict.fromkeys(pause.event for pause in pauses))
+        record.wake_at = min((pause.deadline for pause in pauses if pause.deadline is not None), default=None)
+
+    async def wait(self, pause: Park) -> Message | None:
         """Stay in memory until the event is there, or the time is up."""
         seen: Any = None
         while True:
-            seen = await self.store.changed(self.record.instance_id, seen, _until(pause.deadline))
-            message = await self.receive(pause.event)
+            longest = _until(pause.deadline) if pause.poll is None else min(_until(pause.deadline), pause.poll)
+            seen = await self.store.changed(self.record.instance_id, seen, longest)
+            message = await self.find(pause)
             if message is not None or (pause.deadline is not None and time.time() >= pause.deadline):
                 return message
 
     # the run
 
-    async def run(self, branch: Branch, frame: Frame, wait: bool) -> Any:
+    async def run(self, branch: Branch, frame: Frame) -> Any:
         """Drive the root branch to its end, or to a pause that leaves memory.
 
         Raises:
-            PauseForEventException: it waits for an event, and `wait` is false.
+            PauseForEventException: it waits for an event, and nobody wants to wait with it.
         """
-        token = current.set(branch)
+        loop = asyncio.get_running_loop()
+        factory = install(loop, start_branch)
+        branch.frame = frame
         try:
-            result = await drive(frame, None)
-            while isinstance(result, Signal):
-                match result:
-                    case Stop(error=error):
-                        abandon(frame)
-                        self.failure = error
-                        raise error
-                    case Park() if wait:
-                        result = await drive(frame, await self._wait(result))
-                    case Park(event=event):
-                        abandon(frame)
-                        self.failure = PauseForEventException(event, self.record.instance_id)
-                        raise self.failure
+            return await self._drive(branch, frame)
+        except asyncio.CancelledError:
+            if branch.halted is None:
+                raise
         finally:
-            current.reset(token)
+            uninstall(loop, factory)
+            if branch.siblings is not None:
+                branch.siblings.end()
+        assert branch.task is not None
+        branch.task.uncancel()  # it was cancelled to wake it up
+        raise branch.halted
+
+    async def _drive(self, branch: Branch, frame: Frame) -> Any:
+        result = await drive(branch, frame, None)
+        while isinstance(result, Signal):
+            match result:
+                case Stop(error=error):
+                    if branch.halted is not None:
+                        abandon(frame)
+                        raise asyncio.CancelledError
+                    if branch.siblings is not None:
+                        branch.siblings.halt(error)
+                    if self._trail is not None:
+                        await self._trail.ended()
+                    abandon(frame)
+                    self.failure = error
+                    raise error
+                case Nap():
+                    abandon(frame)
+                    self.failure = Asleep()
+                    raise self.failure
+                case Park(event=event):
+                    abandon(frame)
+                    self.failure = PauseForEventException(event, self.record.instance_id)
+                    raise self.failure
         return result
+
+    async def begin(self) -> None:
+        """It runs, whatever it did before."""
+        record = self.record
+        if record.status in (Status.ENQUEUED, Status.ERROR, Status.PARKED, Status.PAUSED):
+            record.status, record.outcome, record.error = Status.RUNNING, None, None
+            await self._written()
+
+    async def stand_still(self) -> None:
+        """Let the record say that the instance was told to stand still."""
+        self.record.status = Status.PAUSED
+        await self._written()
 
     async def succeed(self, result: Any) -> None:
         """Store the result: the instance has ended for good."""
@@ -138,7 +367,9 @@ class Instance:
             return
         record.status, record.outcome, record.error = Status.SUCCESS, outcome, None
         record.call_stack, record.retry, record.awaited, record.wake_at = None, (), (), None
-        await self._write()
+        await self._written()
+        if self.spans is not None:
+            self.spans.ended(None)
 
     def _unsaved_result(self, result: Any, error: Exception) -> None:
         import warnings
@@ -150,19 +381,29 @@ class Instance:
             stacklevel=2,
         )
 
-    async def fail(self, error: BaseException, flights: list[BaseException]) -> None:
+    async def fail(self, error: BaseException, root: Branch) -> None:
         """Store the error.  The instance can be called again: it then goes on from the checkpoint
         before the error was raised."""
         record = self.record
+        effects = NO_EFFECTS
+        if root.siblings is not None and not isinstance(error, asyncio.CancelledError):
+            parts = root.siblings.cuts.parts.without(error)
+            record.call_stack = parts.pop(key_of(ROOT), record.call_stack)
+            effects = Effects(parts=parts)
         causes = (error, error.__cause__)
-        for flight, state in zip(flights, record.retry, strict=False):
+        for flight, state in zip(root.flights, record.retry, strict=False):
             if any(flight is cause for cause in causes):
-                record.call_stack = state
+                record.call_stack = state or None
                 break
-        record.status, record.retry, record.awaited, record.wake_at = Status.ERROR, (), (), None
+        record.status = Status.CANCELLED if isinstance(error, asyncio.CancelledError) else Status.ERROR
+        record.retry, record.awaited, record.wake_at = (), (), None
         record.outcome = snapshot.dumps(("error", error))
-        record.error = "".join(traceback.format_exception(error))
-        await self._write()
+        record.error = own_lines(error)
+        await self._written(effects)
+
+
+_START = b""
+"""The state of an instance whose arguments could not be saved, before its first checkpoint."""
 
 
 def outcome_of(record: Record) -> Any:
@@ -179,7 +420,9 @@ def stack_of(record: Record) -> CallStack:
     data = record.call_stack
     if data is None:
         return CallStack()
-    with generators.only_looking():
+    with generators.only_looking(), resources.only_looking():
+        if data.startswith(CUT):
+            return stack_in(data)
         return staged.look(data) if data.startswith(staged.MARK) else CallStack.from_bytes(data)
 
 

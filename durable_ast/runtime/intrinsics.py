@@ -6,8 +6,9 @@ rest, which only spells out what CPython's bytecode does in one instruction.
 
 import builtins
 import inspect
+import io
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,14 @@ class Once(list[Iterator[Any]]):
 
     __slots__ = ()
     __iter__ = list.pop
+
+
+def iter(iterable: Any) -> Iterator[Any]:
+    """``GET_ITER``; the lines of a text file are asked for one by one, because a file that is iterated
+    over does not tell its position."""
+    if type(iterable) is io.TextIOWrapper:
+        return builtins.iter(iterable.readline, "")
+    return builtins.iter(iterable)
 
 
 def resumed(iterator: Iterator[Any]) -> Iterator[Any]:
@@ -128,6 +137,21 @@ def visible(listing: Any) -> Any:
     return [name for name in listing if not is_hidden(name)]
 
 
+def merge(function: Any, known: Mapping[str, Any], mapping: Mapping[str, Any]) -> None:
+    """``DICT_MERGE``: the keywords of a call are different ones."""
+    for name in mapping:
+        if name in known:
+            raise TypeError(f"{_called(function)} got multiple values for keyword argument '{name}'")
+
+
+def _called(function: Any) -> str:
+    """A function as CPython names it in an error."""
+    qualname, module = getattr(function, "__qualname__", None), getattr(function, "__module__", None)
+    if qualname is None:
+        return str(function)
+    return f"{qualname}()" if module in (None, "builtins") else f"{module}.{qualname}()"
+
+
 def is_match(error: BaseException, type_: Any) -> bool:
     """``CHECK_EXC_MATCH``: whether an except clause of this type catches `error`."""
     kinds = type_ if isinstance(type_, tuple) else (type_,)
@@ -215,11 +239,12 @@ def functions() -> dict[str, Any]:
     from .exception_groups import Star
 
     return {
-        ".iter": builtins.iter,
+        ".iter": iter,
         ".once": Once,
         ".aenter": aenter,
         ".aexit": aexit,
         ".slice": builtins.slice,
+        ".merge": merge,
         ".visible": visible,
         ".is_match": is_match,
         ".star": Star,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from types import CodeType
@@ -28,7 +29,13 @@ class Plans(dict[int, Plan]):
     def __init__(self, packages: frozenset[str], known: dict[int, Plan]) -> None:
         super().__init__(known)
         self._packages = packages
+        self._known = known
         self._codes: list[CodeType] = []
+
+    @functools.cached_property
+    def concurrent(self) -> Plans:
+        """The same for instances with several branches: nothing is awaited there unseen."""
+        return Plans(self._packages, self._known)
 
     def remember(self, code: CodeType, plan: Plan) -> None:
         """Decide for a code object."""

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Coroutine, Iterable
 from types import CoroutineType, FunctionType, MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ..backends.base import OrchestrationBackend
+from ..backends.durable import DurableBackend
+from ..compiler.compiled import Compiled
 from ..compiler.explain import explanation
 from ..compiler.source import FunctionKey
 from ..compiler.table import CodeBlock, code_blocks
 from ..errors import AlreadyDurableException, NoSourceCodeException
+from ..state.snapshot import importable
 from .awaiting import plans_for
 from .call_stack import FunctionCall
 from .defaults import default_backend
 from .frames import captured_start
 from .functions import Frame, function_of
-from .instance import Durability, Settings
+from .handle import InstanceHandle
+from .imitation import imitate
+from .instance import Durability, OnChange, Settings
 from .running_branch import current
 from .runtime import DurableRuntime
 from .tracebacks import without_library_frames
@@ -48,6 +51,7 @@ class DurableProgram(Generic[P, R]):
 
     Attributes:
         fn: the function it was made from.
+        function: the same, without the object that it is bound to.
         key: the name of its instances' code: module and qualified name.
     """
 
@@ -62,20 +66,21 @@ class DurableProgram(Generic[P, R]):
         durability: Durability = Durability.STRICT,
         strict: bool = False,
         deep: bool | Iterable[str] = True,
+        on_change: OnChange = "finish",
     ) -> None:
+        if not isinstance(durability, Durability):
+            raise TypeError(f"durability must be a Durability, such as Durability.STRICT, not {durability!r}")
         self.fn = fn
-        self.settings = Settings(durability, strict)
+        if on_change not in ("finish", "refuse"):
+            raise ValueError(f"on_change must be 'finish' or 'refuse', not {on_change!r}")
+        self.settings = Settings(durability, strict, on_change)
+        self._deep = deep if isinstance(deep, bool) else frozenset(deep)
         self._owner, function = _unbound(fn)
-        functools.update_wrapper(self, function)
-        # what inspect.iscoroutinefunction looks at before Python 3.12, and since
-        self.__code__, self.__globals__ = function.__code__, function.__globals__
-        self.__defaults__, self.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
-        if sys.version_info >= (3, 12):
-            inspect.markcoroutinefunction(self)
+        imitate(self, function)
         compiled = function_of(function.__code__, function.__globals__)
         self.key: FunctionKey = compiled.key
-        self.plans = plans_for(_packages(function, deep))
-        self._function = function
+        self.plans = plans_for(_packages(function, self._deep))
+        self.function = function
         self._running = _with_defaults(compiled.running(function), function)
         names = (*function.__code__.co_varnames[: function.__code__.co_argcount + function.__code__.co_kwonlyargcount],)
         self._options = tuple(name for name in _OPTIONS if name not in names)
@@ -105,12 +110,58 @@ class DurableProgram(Generic[P, R]):
         if not options:
             branch = current.get()
             if branch is not None:
-                return self.fn(*args, **kwargs) if branch.in_step else self.start(*args, **kwargs)
+                return self.fn(*args, **kwargs) if branch.in_step else self.frame(*args, **kwargs)
+        self._check(args, kwargs)
         return self._named(self._run(args, kwargs, **options))
 
     def run(self, instance_id: str, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Call the instance of this id on the default backend; arguments are checked as usual."""
+        self._check(args, kwargs)
         return self._named(self._run(args, kwargs, instance_id=instance_id))
+
+    async def start(
+        self,
+        *args: Any,
+        instance_id: str | None = None,
+        orchestration_backend: OrchestrationBackend | None = None,
+        **kwargs: Any,
+    ) -> InstanceHandle[R]:
+        """Create an instance, or find it, and leave it to workers to run.
+
+        Args:
+            args, kwargs: the arguments of the function.
+            instance_id, orchestration_backend: as for a call.
+
+        Raises:
+            TypeError: these are no arguments of the function, or the backend is not one of this
+                library.
+            NotPersistableError: they cannot be saved.
+            InstanceConflictError: the id belongs to another program, or to other arguments.
+
+        >>> import asyncio
+        >>> from durable_ast import DurableBackend, Worker
+        >>> @make_durable
+        ... async def double(number: int) -> int:
+        ...     return 2 * number
+        >>> async def main():
+        ...     backend = DurableBackend()
+        ...     handle = await double.start(4, instance_id="four", orchestration_backend=backend)
+        ...     await Worker(backend.store, [double]).run_until_idle()
+        ...     return await handle.result(timeout=10)
+        >>> asyncio.run(main())
+        8
+        """
+        backend = default_backend() if orchestration_backend is None else orchestration_backend
+        if not isinstance(backend, DurableBackend):
+            raise TypeError(f"others can run instances of a DurableBackend only, not of a {type(backend).__name__}")
+        runtime = DurableRuntime(self, backend, instance_id)
+        await runtime.enqueue(args, kwargs)
+        return InstanceHandle(backend, runtime.instance_id)
+
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse wrong arguments where the call stands, as Python does."""
+        if args or kwargs:  # without any, an instance that exists goes on
+            self.frame(*args, **kwargs).close()
 
     async def _run(
         self,
@@ -138,23 +189,28 @@ class DurableProgram(Generic[P, R]):
     @property
     def blocks(self) -> list[CodeBlock]:
         """The code blocks of the function, in order."""
-        return code_blocks(function_of(self._function.__code__, self._function.__globals__).compiled)
+        return code_blocks(self.compiled)
+
+    @property
+    def compiled(self) -> Compiled:
+        """What the compiler made of the function."""
+        return function_of(self.function.__code__, self.function.__globals__).compiled
 
     # for the runtime
 
-    def start(self, *args: Any, **kwargs: Any) -> Frame:
+    def frame(self, *args: Any, **kwargs: Any) -> Frame:
         """A frame of the function with these arguments, not started."""
         frame: Frame = self._running(*self._owner, *args, **kwargs)
         return frame
 
     def captured(self, start: Frame) -> FunctionCall:
-        """The record of a call that `start` made."""
-        compiled = function_of(self._function.__code__, self._function.__globals__)
-        return captured_start(compiled, start, self._function)
+        """The record of a call that `frame` made."""
+        compiled = function_of(self.function.__code__, self.function.__globals__)
+        return captured_start(compiled, start, self.function)
 
     def own_arguments(self, call: FunctionCall) -> dict[str, Any]:
         """The arguments of a call without the object that a method is bound to."""
-        bound = self._function.__code__.co_varnames[: len(self._owner)]
+        bound = self.function.__code__.co_varnames[: len(self._owner)]
         return {name: value for name, value in call.locals.items() if name not in bound}
 
     # a program is a function
@@ -162,13 +218,16 @@ class DurableProgram(Generic[P, R]):
     def __get__(self, owner: Any, cls: type | None = None) -> Any:
         if owner is None:
             return self
-        bound = copy.copy(self)
+        bound: DurableProgram[..., Any] = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
         bound.fn = MethodType(self.fn, owner)
         bound._owner = (owner, *self._owner)
         return bound
 
     def __reduce__(self) -> Any:
-        return self.__qualname__ if not self._owner else (DurableProgram, (self.fn,))
+        if not self._owner and importable(self):
+            return self.__qualname__
+        return _made_again, (self.fn, self.settings, self._deep)
 
     def __repr__(self) -> str:
         return f"<durable {self.__module__}.{self.__qualname__}>"
@@ -181,6 +240,7 @@ def make_durable(
     durability: Durability = Durability.STRICT,
     strict: bool = False,
     deep: bool | Iterable[str] = True,
+    on_change: OnChange = "finish",
 ) -> DurableProgram[P, R]: ...
 @overload
 def make_durable(
@@ -188,6 +248,7 @@ def make_durable(
     durability: Durability = Durability.STRICT,
     strict: bool = False,
     deep: bool | Iterable[str] = True,
+    on_change: OnChange = "finish",
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], DurableProgram[P, R]]: ...
 
 
@@ -200,6 +261,9 @@ def make_durable(fn: Any = None, **options: Any) -> Any:
         strict: raise `NotPersistableError` where a value cannot be saved, instead of warning.
         deep: whether async functions of the same top-level package that it awaits are durable too;
             or the names of the packages whose functions are.
+        on_change: what becomes of an instance that stands in the middle of code that was edited
+            there: it finishes in the code it was started with, or calling it raises
+            `CodeChangedError`.  An edit after the place where it stands is taken up in any case.
 
     Raises:
         TypeError: `fn` is not an async function.
@@ -240,11 +304,20 @@ def explain(fn: Callable[..., Any], *, code: bool = False) -> None:
     print(explanation(function_of(function.__code__, function.__globals__).compiled, code=code), end="")
 
 
+def _made_again(
+    fn: Callable[P, Coroutine[Any, Any, R]], settings: Settings, deep: bool | frozenset[str]
+) -> DurableProgram[P, R]:
+    """A program that was saved, because no name leads to it."""
+    return DurableProgram(
+        fn, durability=settings.durability, strict=settings.strict, deep=deep, on_change=settings.on_change
+    )
+
+
 def _unbound(fn: Any) -> tuple[tuple[Any, ...], FunctionType]:
     """A function and the object it is bound to, if it is."""
     owner: tuple[Any, ...] = ()
     function = fn
-    if not isinstance(function, (FunctionType, MethodType)) and hasattr(type(function), "__call__"):  # noqa: B004
+    if callable(function) and not isinstance(function, (FunctionType, MethodType, type)):
         function = function.__call__  # an object that can be called
     if isinstance(function, MethodType):
         owner, function = (function.__self__,), function.__func__

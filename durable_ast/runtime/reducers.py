@@ -6,12 +6,14 @@ import functools
 from types import CellType, FunctionType
 from typing import Any
 
-from ..compiler.source import FunctionKey, find_source
+from ..compiler.source import find_source
 from ..errors import NoSourceCodeException
-from ..state.snapshot import Reduced, importable, register
-from .functions import find_function_code
+from ..state.snapshot import Reduced, importable, reduce_cell, register
+from . import sources
+from .environment import reduce_to_path
+from .functions import resolve_code
 
-_keys: dict[int, tuple[FunctionKey, Any]] = {}
+_refs: dict[int, tuple[str, Any]] = {}
 
 
 def _reduce_function(function: FunctionType) -> Reduced:
@@ -20,18 +22,22 @@ def _reduce_function(function: FunctionType) -> Reduced:
     back; no bytecode is saved."""
     if importable(function):
         return NotImplemented
-    key = _key(function)
+    named = reduce_to_path(function)
+    if named is not NotImplemented:
+        return named
+    ref = _ref(function)
     state = (
         function.__defaults__,
         function.__kwdefaults__,
         function.__dict__,
         function.__name__,
         function.__qualname__,
+        _annotations(function),
     )
     names = function.__code__.co_freevars
     return (
         _make_function,
-        (key.module, key.qualname, key.ordinal, names, function.__closure__),
+        (ref, names, function.__closure__),
         state,
         None,
         None,
@@ -39,32 +45,42 @@ def _reduce_function(function: FunctionType) -> Reduced:
     )
 
 
-def _key(function: FunctionType) -> FunctionKey:
+def _annotations(function: FunctionType) -> dict[str, Any]:
+    """The annotations that are text or classes: others (type variables) may be bound to the process."""
+    try:
+        found = function.__annotations__
+    except NameError:  # since Python 3.14 they are evaluated when they are asked for
+        return {}
+    return {name: value for name, value in found.items() if value is None or isinstance(value, (str, type))}
+
+
+def _ref(function: FunctionType) -> str:
     code = function.__code__
-    known = _keys.get(id(code))
+    known = _refs.get(id(code))
     if known is None:
         try:
-            key = find_source(code, function.__globals__).key
+            source = find_source(code, function.__globals__)
         except NoSourceCodeException as error:
             raise TypeError(f"cannot save function {function.__qualname__!r}: {error}") from error
-        known = _keys[id(code)] = key, code
+        sources.note(source)
+        known = _refs[id(code)] = f"{source.key}@{source.version}", code
     return known[0]
 
 
-def _make_function(
-    module: str, qualname: str, ordinal: int, names: tuple[str, ...], closure: tuple[CellType, ...] | None
-) -> FunctionType:
-    code, namespace = find_function_code(FunctionKey(module, qualname, ordinal))
+def _make_function(ref: str, names: tuple[str, ...], closure: tuple[CellType, ...] | None) -> FunctionType:
+    code, namespace = resolve_code(ref, names)
     cells = dict(zip(names, closure or (), strict=True))
     bound = tuple(cells[name] for name in code.co_freevars)
     return FunctionType(code, namespace, code.co_name, None, bound)
 
 
 def _fill(function: FunctionType, state: tuple[Any, ...]) -> None:
-    defaults, keyword_defaults, attributes, name, qualname = state
+    defaults, keyword_defaults, attributes, name, qualname, annotations = state
     function.__defaults__, function.__kwdefaults__ = defaults, keyword_defaults
     function.__name__, function.__qualname__ = name, qualname
     function.__dict__.update(attributes)
+    if annotations:
+        function.__annotations__ = annotations
 
 
 _Cached = type(functools.lru_cache(lambda: None))
@@ -81,7 +97,14 @@ def _make_cached(function: Any, parameters: dict[str, Any]) -> Any:
     return functools.lru_cache(**parameters)(function)
 
 
+def _reduce_cell(cell: CellType) -> Reduced:
+    """A variable of the program's surroundings is named; any other is saved with what is in it."""
+    named = reduce_to_path(cell)
+    return reduce_cell(cell) if named is NotImplemented else named
+
+
 def register_all() -> None:
     """Let snapshots save functions in this way."""
+    register(CellType, _reduce_cell)
     register(FunctionType, _reduce_function)
     register(_Cached, _reduce_cached)

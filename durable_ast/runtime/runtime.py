@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from ..backends.adapted import BackendStore, store_of
 from ..backends.base import OrchestrationBackend
 from ..backends.durable import DurableBackend
-from ..errors import CheckpointException, InstanceConflictError
+from ..errors import CheckpointException, DurableError, InstanceConflictError, NotPersistableError
 from ..state.digest import digest
-from ..state.schema import Record, Status
+from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceBusy, InstanceStore, check_instance_id
-from ..stores.two_methods import TwoMethodStore
+from . import environment, sources
 from .appended import blocks_function, run_blocks, start_blocks
-from .async_generators import advance
-from .awaiting import leaf_of
 from .branch import Branch
-from .call_stack import CallStack, Waiting
-from .frames import captured_start, restore
-from .functions import Frame
+from .call_stack import CallStack
+from .control import Listener, Paused, Terminated, is_interrupted
+from .frames import captured_start
+from .functions import Frame, finish_old
 from .instance import Instance, outcome_of, stack_of
-from .staged import MARK, Loader
+from .restoring import restored
+from .running_branch import current
+from .stray_pauses import explained
+from .variables import Seen
 
 if TYPE_CHECKING:
     from .program import DurableProgram
@@ -67,10 +72,30 @@ class DurableRuntime:
             PauseForEventException: it waits for an event, and its state is saved.
             InstanceConflictError: the id belongs to another program, or to other arguments.
         """
+        return await self.call(args, kwargs, wait=wait)
+
+    async def call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, wait: bool = False, attach: bool = True
+    ) -> Any:
+        """The same as `run`, for arguments of any name.
+
+        Args:
+            args, kwargs: the arguments of the program.
+            wait: whether to stay at a pause until its event is there.
+            attach: whether to wait for the outcome if another owner is at work on the instance.
+
+        Raises:
+            InstanceBusy: another owner is at work on it, and `attach` is false.
+        """
+        await sources.keep(self._store)
+        with environment.entered(self.program.function):
+            return await self._call(args, kwargs, wait, attach)
+
+    async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait: bool, attach: bool) -> Any:
         start = await self._start(args, kwargs)
         try:
             initial = self._initial(start)
-            record, created, waited = await self._acquire(initial)
+            record, created, waited = await self._acquired_unpaused(initial, attach)
             if record.status.is_final or (waited and record.status is Status.ERROR):
                 self._check(record, initial)
                 self._release(record)
@@ -91,6 +116,26 @@ class DurableRuntime:
             if start is not None and not start.cr_suspended:
                 start.close()  # it was not needed
 
+    async def go_on(self, record: Record, *, longest_nap: float = math.inf) -> Any:
+        """Go on with an instance that the caller owns, and will release, until it ends or pauses.
+
+        Args:
+            record: the instance; it is kept up to date.
+            longest_nap: how long it may sleep in memory, in seconds.
+
+        Raises:
+            PauseForEventException: it waits for an event, and its state is saved.
+            Asleep: it sleeps for longer than that, and its state is saved.
+        """
+        if record.call_stack is None:
+            raise CheckpointException(
+                f"instance {record.instance_id!r} has no checkpoint, because its arguments cannot be saved; only a call "
+                "with its arguments can start it again"
+            )
+        self._record, self._call_stack = record, None
+        with environment.entered(self.program.function):
+            return await self._go_on(record, None, wait=False, longest_nap=longest_nap)
+
     def publish_event(self, event_name: str, payload: Any = None) -> None:
         """Publish an event to this instance."""
         publish = getattr(self.backend, "publish_event", None)
@@ -100,10 +145,42 @@ class DurableRuntime:
 
     async def wait_for_event(self, event_name: str) -> Any:
         """Wait until an event is there, then go on."""
-        await self.backend.wait_for_event(self.instance_id, event_name)
+        payload = await self.backend.wait_for_event(self.instance_id, event_name)
+        if isinstance(self._store, BackendStore):
+            self._store.deliver(self.instance_id, event_name, payload)
         return await self.run()
 
     # starting
+
+    async def enqueue(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, status: Status = Status.ENQUEUED) -> bool:
+        """Create the instance, for whoever runs it; gives whether there was none of that id.
+
+        Args:
+            args, kwargs: the arguments of the program.
+            status: where it stands; nobody runs one that is `PAUSED`.
+
+        Raises:
+            TypeError: these are no arguments of the program.
+            NotPersistableError: they cannot be saved.
+            InstanceConflictError: the id belongs to another program, or to other arguments.
+        """
+        await sources.keep(self._store)
+        with environment.entered(self.program.function):
+            start = self.program.frame(*args, **kwargs)
+            initial = self._initial(start)
+            start.close()
+        if initial.call_stack is None:
+            raise NotPersistableError(
+                f"the arguments of {initial.program} cannot be saved, so instance {self.instance_id!r} cannot be started "
+                "for others to run; call the program itself, or pass something that can be pickled"
+            )
+        initial.status = status
+        if await self._store.enqueue(initial):
+            return True
+        existing = await self._store.read(self.instance_id)
+        if existing is not None:
+            self._check(existing, initial)
+        return False
 
     async def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
         """The outermost frame, not started; None to go on without looking at arguments."""
@@ -111,7 +188,7 @@ class DurableRuntime:
         if pushed is not None and pushed.blocks:
             return start_blocks(pushed)
         try:
-            return self.program.start(*args, **kwargs)
+            return self.program.frame(*args, **kwargs)
         except TypeError:
             if args or kwargs or await self._store.read(self.instance_id) is None:
                 raise
@@ -129,12 +206,12 @@ class DurableRuntime:
             call = self.program.captured(start)
             record.arguments = digest(self.program.own_arguments(call))
         try:
-            record.call_stack = CallStack([call]).to_bytes()
+            record.call_stack = CallStack([call], variables=Seen().variables()).to_bytes()
         except Exception:
             record.call_stack = None  # nobody else can start it, but it runs
         return record
 
-    async def _acquire(self, initial: Record) -> tuple[Record, bool, bool]:
+    async def _acquire(self, initial: Record, attach: bool) -> tuple[Record, bool, bool]:
         """Own the instance once nobody else does: the record, whether it is new, whether we waited."""
         seen: Any = None
         waited = False
@@ -142,8 +219,25 @@ class DurableRuntime:
             try:
                 return *await self._store.acquire(initial), waited
             except InstanceBusy:
+                if not attach:
+                    raise
                 waited = True
                 seen = await self._store.changed(self.instance_id, seen, 0.5)
+
+    async def _acquired_unpaused(self, initial: Record, attach: bool) -> tuple[Record, bool, bool]:
+        """The same, once it does not stand still any more."""
+        while True:
+            record, created, waited = await self._acquire(initial, attach)
+            if record.status is not Status.PAUSED:
+                return record, created, waited
+            self._release(record)
+            if not attach:
+                raise Paused(f"instance {self.instance_id!r} is paused")
+            seen: Any = None
+            current: Record | None = record
+            while current is not None and current.status is Status.PAUSED:
+                seen = await self._store.changed(self.instance_id, seen, 60.0)
+                current = await self._store.read(self.instance_id)
 
     def _release(self, record: Record) -> None:
         self._store.release(record.instance_id, record.epoch)
@@ -162,40 +256,90 @@ class DurableRuntime:
 
     # running
 
-    async def _go_on(self, record: Record, start: Frame | None, wait: bool) -> Any:
-        instance = Instance(self._store, record, self.program.settings)
+    async def _go_on(self, record: Record, start: Frame | None, wait: bool, longest_nap: float = math.inf) -> Any:
+        instance = Instance(self._store, record, self.program.settings, wait, longest_nap)
         branch = Branch(instance, self.program.plans)
-        frame = start
-        if frame is None:
-            assert record.call_stack is not None
-            frame = _restored(branch, record.call_stack)
+        branch.task = instance.root_task = asyncio.current_task()
+        token = current.set(branch)
         try:
-            result = await instance.run(branch, frame, wait)
+            frame = start
+            asked: list[Message] = []
+            if frame is None:
+                asked = await self._mailbox(instance)
+                assert record.call_stack is not None
+                frame = await self._restored(branch, record.call_stack)
+            await instance.begin()
+            result = await self._controlled(instance, branch, frame, asked)
         except _ENDS_OF_PROCESS:
             raise
-        except BaseException as error:
-            if error is not instance.failure:
-                await instance.fail(error, branch.flights)
+        except Terminated as ended:
+            await instance.fail(asyncio.CancelledError(str(ended)), branch)
+            raise asyncio.CancelledError(str(ended)) from None
+        except Paused:
+            await instance.stand_still()
             raise
+        except asyncio.CancelledError as cancelled:
+            if not is_interrupted():
+                await instance.fail(cancelled, branch)
+            raise
+        except BaseException as raised:
+            error = explained(raised)
+            if error is not instance.failure:
+                await instance.fail(error, branch)
+            if error is raised:
+                raise
+            raise error from raised
+        finally:
+            current.reset(token)
         await instance.succeed(result)
         self._call_stack = CallStack()
         self._call_stack.last_result = result
         return result
 
+    async def _mailbox(self, instance: Instance) -> list[Message]:
+        """What has come while nobody was there; it is read before there are frames that could be lost."""
+        try:
+            return await self._store.messages(instance.record.instance_id)
+        except DurableError as error:
+            instance.failure = error  # nothing has run, so the record stays as it is
+            raise
 
-def _restored(branch: Branch, data: bytes) -> Frame:
-    """The frames of a saved call stack."""
+    async def _controlled(self, instance: Instance, branch: Branch, frame: Frame, asked: list[Message]) -> Any:
+        """Run it, and do what others ask of it meanwhile."""
+        listener = Listener(instance, branch)
+        try:
+            listener.obey(asked)
+            return await instance.run(branch, frame)
+        except asyncio.CancelledError:
+            if not any(instance.obeyed.values()) or is_interrupted():
+                raise
+            assert branch.task is not None
+            branch.task.uncancel()  # it was the instance that was cancelled, not who called it
+            raise
+        finally:
+            listener.end()
 
-    def leaf(waiting: Waiting) -> Any:
-        return leaf_of(branch, waiting)
+    async def _restored(self, branch: Branch, data: bytes) -> Frame:
+        token = finish_old.set(self.program.settings.on_change == "finish")
+        try:
+            return await restored(branch, data)
+        except Exception as problem:
+            error = _not_loaded(branch.instance.record, problem)
+            branch.instance.failure = error  # nothing has run, so the record stays as it is
+            raise error from problem.__cause__ if error is problem else problem
+        finally:
+            finish_old.reset(token)
 
-    if data.startswith(MARK):
-        loader = Loader(data, leaf, branch.leaf)
-        branch.flights = loader.flights
-        return loader.frame()
-    stack = CallStack.from_bytes(data)
-    branch.flights = stack.flights
-    return restore(stack.stack, leaf(stack.waiting), branch.leaf, advance)
+
+def _not_loaded(record: Record, problem: Exception) -> DurableError:
+    """Why an instance cannot go on here."""
+    if isinstance(problem, DurableError):
+        return problem
+    return CheckpointException(
+        f"instance {record.instance_id!r} of {record.program} cannot be loaded: {type(problem).__name__}: {problem}. "
+        "Its state is kept; if a class or function that it holds was renamed or moved, give it its old name as well, "
+        "and call the instance again"
+    )
 
 
 def _store_of(backend: OrchestrationBackend) -> InstanceStore:
@@ -206,4 +350,4 @@ def _store_of(backend: OrchestrationBackend) -> InstanceStore:
             f"orchestration_backend must be an OrchestrationBackend, such as DurableBackend(store), not "
             f"{type(backend).__name__}"
         )
-    return TwoMethodStore(backend.load_state, backend.save_state)
+    return store_of(backend)

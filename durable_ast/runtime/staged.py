@@ -10,17 +10,22 @@ manager, reads the next; what was one object is still one, whatever its stage.
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CellType
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..compiler.managers import Manager
 from ..state import snapshot
+from ..state.snapshot import failure
+from . import environment
 from .call_stack import CallStack, FunctionCall
 from .functions import Frame, resolve
 from .generators import Later
 from .intrinsics import LOST
+from .reentry import Persisted
+from .variables import Variables
 
 MARK = b"staged:"
 
@@ -51,7 +56,7 @@ class Savable:
         for index, call in enumerate(stack.stack):
             for facts in call.managers:
                 manager = call.locals.get(facts.name)
-                saved = self._known.get(id(manager)) or (manager, _can_be_saved(manager))
+                saved = self._known.get(id(manager)) or (manager, _is_saved(manager))
                 known[id(manager)] = saved
                 if not saved[1]:
                     found.append(Lost(index, facts, manager, call.entered.get(facts.name)))
@@ -59,12 +64,10 @@ class Savable:
         return found
 
 
-def _can_be_saved(value: Any) -> bool:
-    try:
-        snapshot.dumps(value)
-    except Exception:
-        return False
-    return True
+def _is_saved(manager: Any) -> bool:
+    """Whether it is restored; one that the user wants restored keeps the rest from being saved if it
+    cannot be."""
+    return isinstance(manager, Persisted) or failure(manager) is None
 
 
 # saving
@@ -106,7 +109,7 @@ def dumps(stack: CallStack, lost: Sequence[Lost]) -> bytes:
     for call in stack.stack:
         if call.generator is not None:
             raise TypeError(f"{call.key.qualname}() is being iterated over, inside of a manager that cannot be saved")
-        for cell in (*call.cells.values(), *call.spare_cells.values()):
+        for cell in environment.split({**call.cells, **call.spare_cells})[0].values():
             cells.setdefault(id(cell), len(cells))
     names = _Names(lost, cells)
     file = io.BytesIO()
@@ -115,7 +118,7 @@ def dumps(stack: CallStack, lost: Sequence[Lost]) -> bytes:
     header = [
         (
             call.to_state(locals={}, cells={}),
-            {name: cells[id(cell)] for name, cell in (*call.cells.items(), *call.spare_cells.items())},
+            _places({**call.cells, **call.spare_cells}, cells),
             [item.facts.name for item in mine],
         )
         for call, mine in zip(stack.stack, own, strict=True)
@@ -126,18 +129,35 @@ def dumps(stack: CallStack, lost: Sequence[Lost]) -> bytes:
         for part in _by_stage(call, mine, entered, names):
             pickler.dump(part)
         entered += len(mine)
-    pickler.dump((stack.waiting, stack.flights))
-    return MARK + file.getvalue()
+    pickler.dump((stack.waiting, stack.flights, stack.steps, stack.variables))
+    return MARK + snapshot.sealed(file.getbuffer())
+
+
+_Place: TypeAlias = "int | environment.Path"
+"""Where a cell is found: its number among those saved, or its path in the environment."""
+
+
+def _places(cells: Mapping[str, CellType], numbers: dict[int, int]) -> dict[str, _Place]:
+    own, outer = environment.split(cells)
+    return {**{name: numbers[id(cell)] for name, cell in own.items()}, **outer}
+
+
+def _found(places: Mapping[str, _Place], cells: Sequence[CellType]) -> dict[str, CellType]:
+    return {
+        name: cells[place] if isinstance(place, int) else environment.cell_at(place) for name, place in places.items()
+    }
 
 
 def _by_stage(call: FunctionCall, mine: list[Lost], before: int, names: _Names) -> list[dict[str, Any]]:
     """The values of a call: those that need no manager of its own, then those that wait for its
     first, its second, ..."""
     parts: list[dict[str, Any]] = [{} for _ in range(len(mine) + 1)]
-    values = {**call.locals, **_contents(call.cells)}
-    values.update({name: value for name, value in _contents(call.spare_cells).items() if _can_be_saved(value)})
+    (own, outer), (spare, _) = environment.split(call.cells), environment.split(call.spare_cells)
+    values = {**call.locals, **_contents(own)}
+    values.update({name: value for name, value in _contents(spare).items() if failure(value) is None})
     for item in mine:
-        values.update({name: call.operands[name] for name in item.facts.reads if name in call.operands})
+        reads = [name for name in item.facts.reads if name not in outer]
+        values.update({name: call.operands[name] for name in reads if name in call.operands})
     gone = {item.facts.name for item in mine}
     for name, value in values.items():
         if name in gone:
@@ -176,18 +196,23 @@ class Loader:
 
     Args:
         data: what `dumps` gave.
-        leaf: makes what the innermost call awaits, from what it waits for.
+        leaf: makes what the innermost call awaits, from what it waits for, the exceptions in flight,
+            how many steps were taken, and the context variables.
         as_step: wraps a frame whose end is a checkpoint.
     """
 
-    def __init__(self, data: bytes, leaf: Callable[[Any], Any], as_step: Callable[[Any], Any]) -> None:
-        self._unpickler = snapshot.unpickler(io.BytesIO(data.removeprefix(MARK)), self._named)
+    def __init__(
+        self,
+        data: bytes,
+        leaf: Callable[[Any, list[BaseException], int, Variables], Any],
+        as_step: Callable[[Any], Any],
+    ) -> None:
+        self._unpickler = snapshot.unpickler(io.BytesIO(snapshot.opened(data[len(MARK) :])), self._named)
         self.leaf, self.as_step = leaf, as_step
         count, self._header = self._unpickler.load()
         self._cells = [CellType() for _ in range(count)]
         self._objects: dict[tuple[str, int], Any] = {}
         self._entered = 0
-        self.flights: list[BaseException] = []
 
     def _named(self, name: tuple[str, int]) -> Any:
         return self._cells[name[1]] if name[0] == "cell" else self._objects[name]
@@ -196,11 +221,11 @@ class Loader:
         """The frame of a call; everything around it has been entered."""
         call = FunctionCall.from_state(self._header[index][0])
         call.locals = self.part()
-        call.cells = {name: self._cells[number] for name, number in self._header[index][1].items()}
+        call.cells = _found(self._header[index][1], self._cells)
         for name, cell in call.cells.items():
             if name in call.locals:
                 cell.cell_contents = call.locals[name]
-        function = resolve(call.key, call.version)
+        function = resolve(call.ref)
         frame = function.twin(call.block, call.locals, call.cells, Resumption(self, index))
         return self.as_step(frame) if call.is_step else frame
 
@@ -213,8 +238,7 @@ class Loader:
         """What the call at `index` awaits."""
         if index + 1 < len(self._header):
             return self.frame(index + 1)
-        waiting, self.flights[:] = self._unpickler.load()
-        return self.leaf(waiting)
+        return self.leaf(*self._unpickler.load())
 
     def entered(self, manager: Any, value: Any) -> dict[str, Any]:
         """A manager is entered again; gives the locals that have waited for it."""
@@ -247,17 +271,19 @@ def child(awaited: Any) -> Any:
     return awaited.value if type(awaited) is Later else awaited
 
 
+NamingReader: TypeAlias = Callable[[io.BytesIO, Callable[[Any], Any]], pickle.Unpickler]
+"""What reads a pickle that names objects which are no part of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Missing:
     """Shown where a saved stack refers to a manager that will be entered again."""
 
-    name: str
-
     def __repr__(self) -> str:
-        return f"<entered again: {self.name}>"
+        return "<entered again when it goes on>"
 
 
-def look(data: bytes) -> CallStack:
+def look(data: bytes, reader: NamingReader = snapshot.unpickler) -> CallStack:
     """A staged stack for people to look at; it cannot be run."""
     missing: dict[tuple[str, int], Missing] = {}
     cells: list[CellType] = []
@@ -267,22 +293,22 @@ def look(data: bytes) -> CallStack:
             return cells[name[1]]
         return missing[name]
 
-    unpickler = snapshot.unpickler(io.BytesIO(data.removeprefix(MARK)), named)
+    unpickler = reader(io.BytesIO(snapshot.opened(data[len(MARK) :])), named)
     count, header = unpickler.load()
     cells.extend(CellType() for _ in range(count))
     calls = []
     for state, names, own in header:
         call = FunctionCall.from_state(state)
-        for manager in own:
+        for _ in own:
             number = len(missing) // 2 + 1
-            missing["manager", number] = missing["entered", number] = Missing(manager)
+            missing["manager", number] = missing["entered", number] = Missing()
         call.locals = {}
         for _ in range(len(own) + 1):
             call.locals.update(unpickler.load())
-        call.cells = {name: cells[number] for name, number in names.items()}
+        call.cells = _found(names, cells)
         for name, cell in call.cells.items():
             if name in call.locals:
                 cell.cell_contents = call.locals.pop(name)
         calls.append(call)
-    waiting, flights = unpickler.load()
-    return CallStack(calls, waiting, flights)
+    waiting, flights, steps, variables = unpickler.load()
+    return CallStack(calls, waiting, flights, steps, variables)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import traceback as traceback_module
 from pathlib import Path
 from types import TracebackType
 
-_PACKAGE = str(Path(__file__).parent.parent)
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
+_MACHINERY = _PACKAGE, str(Path(asyncio.__file__).parent) + os.sep
 
 
 def without_library_frames(traceback: TracebackType | None) -> TracebackType | None:
@@ -14,3 +18,16 @@ def without_library_frames(traceback: TracebackType | None) -> TracebackType | N
     while first is not None and first.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         first = first.tb_next
     return traceback if first is None else first
+
+
+def own_lines(error: BaseException) -> str:
+    """The report of an error, and of those that led to it, with the user's frames only."""
+    report = traceback_module.TracebackException.from_exception(error)
+    parts = [report]
+    while parts:
+        part = parts.pop()
+        part.stack = traceback_module.StackSummary.from_list(
+            [frame for frame in part.stack if not frame.filename.startswith(_MACHINERY)]
+        )
+        parts += [inner for inner in (part.__cause__, part.__context__, *(part.exceptions or ())) if inner is not None]
+    return "".join(report.format())

@@ -6,9 +6,10 @@ import warnings
 from dataclasses import dataclass
 
 from ..compiler.names import is_hidden
-from ..errors import NotPersistableWarning
-from ..state import snapshot
+from ..errors import NotPersistableError, NotPersistableWarning
+from ..state.snapshot import failure
 from .call_stack import CallStack, FunctionCall
+from .frames import DrivenByHandError
 from .functions import resolve
 
 _warned: set[tuple[str, int, str]] = set()
@@ -35,16 +36,28 @@ class Problem:
 
     def warn(self) -> None:
         """Say once that there is no checkpoint here."""
-        if (self.filename, self.line, self.what) in _warned:
-            return
-        _warned.add((self.filename, self.line, self.what))
-        warnings.warn_explicit(
-            f"{self.what} cannot be saved ({self.reason}), so no checkpoint is taken while it is in use: a crash "
-            f"meanwhile runs everything since the last checkpoint again. {REMEDY}",
-            NotPersistableWarning,
+        _warn_once(
             self.filename,
             self.line,
+            f"{self.what} cannot be saved ({self.reason}), so no checkpoint is taken while it is in use: a crash "
+            f"meanwhile runs everything since the last checkpoint again. {REMEDY}",
         )
+
+
+def warn_driven_by_hand(error: DrivenByHandError) -> None:
+    """Say once that there is no checkpoint inside of a coroutine that is not awaited."""
+    _warn_once(
+        error.filename,
+        error.line,
+        f"{error.what}, so no checkpoint is taken inside of it: a crash meanwhile runs everything since the last "
+        "checkpoint again. Await it instead.",
+    )
+
+
+def _warn_once(filename: str, line: int, text: str) -> None:
+    if (filename, line, text) not in _warned:
+        _warned.add((filename, line, text))
+        warnings.warn_explicit(text, NotPersistableWarning, filename, line)
 
 
 def explain_unsaved(stack: CallStack, error: Exception) -> Problem:
@@ -52,26 +65,32 @@ def explain_unsaved(stack: CallStack, error: Exception) -> Problem:
     for call in reversed(stack.stack):
         values = {**call.locals, **call.cells}
         for name, value in values.items():
-            reason = _failure(value)
+            reason = failure(value)
             if reason is not None:
                 return _problem(call, _named(name, value), reason)
-    reason = _failure(stack.waiting) or error
+    reason = failure(stack.waiting) or error
     what = "the value just awaited"
     if len(stack.waiting) > 1:
         what += f" ({type(stack.waiting[1]).__qualname__})"
     return _problem(stack.stack[-1], what, reason)
 
 
-def _failure(value: object) -> Exception | None:
-    try:
-        snapshot.dumps(value)
-    except Exception as error:
-        return error
-    return None
+def unsaved_result(stack: CallStack, step: str, reason: Exception) -> NotPersistableError:
+    """The error of a step whose result cannot be saved."""
+    problem = _problem(stack.stack[-1], f"the result of step {step} ({_type_of(stack.waiting[1])})", reason)
+    return NotPersistableError(
+        f"{problem.filename}:{problem.line}: {problem.what} cannot be saved ({problem.reason}), so the step would run "
+        "again after a crash. Let it return plain data, tell durable_ast.resource() how to save its type, or make it "
+        "an ordinary function"
+    )
+
+
+def _type_of(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _named(name: str, value: object) -> str:
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    kind = _type_of(value)
     if not is_hidden(name):
         return f"local variable {name!r} ({kind})"
     known = {".cm": "the context manager", ".it": "the iterator of the loop", ".h": "the handled exception"}
@@ -80,7 +99,7 @@ def _named(name: str, value: object) -> str:
 
 
 def _problem(call: FunctionCall, what: str, reason: Exception) -> Problem:
-    compiled = resolve(call.key, call.version).compiled
+    compiled = resolve(call.ref).compiled
     line = compiled.lowered.origin.lineno  # type: ignore[attr-defined]
     if call.block:
         line = compiled.lowered.points[call.block - 1].origin.lineno  # type: ignore[attr-defined]

@@ -1,0 +1,258 @@
+"""When the branches of an instance are saved: one cut an event loop turn, one write at a time.
+
+A cut takes the branches that asked for a checkpoint, those that nobody has saved yet with those that
+began them, and those that others have made go on or have cancelled.  What is written for them, and
+who is drawn in because of shared objects, is decided by `parts`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NotPersistableError
+from ..state.snapshot import failure as unsaved_value
+from .branch import Branch
+from .cut import Line, capture, key_of
+from .effects import NO_EFFECTS, Effects, united
+from .parts import Parts, Unsaved
+from .unsaved import explain_unsaved, unsaved_result
+
+if TYPE_CHECKING:
+    from .branches import Branches
+
+
+class Settled(asyncio.Future[None]):
+    """A future that its waiters cannot cancel: a checkpoint is written whoever has lost interest.
+    A task that is cancelled while it waits learns of it afterwards."""
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """A checkpoint that a branch waits for."""
+
+    branch: Branch
+    is_pause: bool
+    step: str | None
+    written: Settled = field(default_factory=Settled)
+
+
+class Cuts:
+    """The checkpoints of an instance with several branches.
+
+    Args:
+        branches: its branches.
+
+    Attributes:
+        parts: their records.
+        changed: branches that must be in the next cut although they have not asked for it: others
+            have made them go on, or have cancelled them.
+        unsaved: branches that were never saved.
+        gone: branches that have ended and whose tasks are gone.
+    """
+
+    def __init__(self, branches: Branches) -> None:
+        self._branches = branches
+        self.parts = Parts()
+        self.changed: set[Branch] = set()
+        self.unsaved: list[Branch] = []
+        self.gone: list[Branch] = []
+        self._requests: list[_Request] = []
+        self._effects: list[tuple[Branch, Effects]] = []
+        self._takes_all = False
+        self._is_writing = False
+        self._is_scheduled = False
+        self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a cut is being written, or about to be taken."""
+        return self._is_writing or self._is_scheduled
+
+    def take_all(self) -> None:
+        """Save every branch."""
+        self._takes_all = True
+        self._schedule()
+
+    def let_go(self) -> None:
+        """There are no more cuts; nobody must wait for one."""
+        _settle(self._requests, None)
+        self._requests.clear()
+
+    def request(
+        self, branch: Branch, effects: Effects = NO_EFFECTS, *, is_pause: bool = False, step: str | None = None
+    ) -> Awaitable[None]:
+        """Have a branch saved as it stands, with the next cut.
+
+        Args:
+            branch: the branch.
+            effects: what else is done in the same transition.
+            is_pause: whether it must be saved, because it is about to leave memory.
+            step: the name of the step whose value must be saved, if there is one.
+        """
+        if effects is not NO_EFFECTS:
+            self._effects.append((branch, effects))
+        request = _Request(branch, is_pause, step)
+        self._requests.append(request)
+        self._schedule()
+        return request.written
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled and not self._is_writing:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._try_cut)
+
+    def _try_cut(self) -> None:
+        self._is_scheduled = False
+        if self._branches.root.halted is not None or self._branches.has_ended:
+            return
+        try:
+            self._cut()
+        except Exception as error:  # nobody must wait for a checkpoint that is never written
+            self._branches.halt(error)
+
+    def _cut(self) -> None:
+        requests, self._requests = self._requests, []
+        wanted = {request.branch: None for request in requests}
+        changed = (
+            self._branches.live.values()
+            if self._takes_all
+            else [branch for branch in self.changed if not _is_gone(branch)]
+        )
+        wanted.update(dict.fromkeys(changed))
+        self.changed.clear()
+        if (
+            self._branches.root.task is not None
+            and not self._branches.root.task.done()
+            and _is_out_of_date(self._branches.root)
+        ):
+            wanted[self._branches.root] = None
+        for branch in self.unsaved:
+            wanted[branch] = None
+            parent = _line(branch).parent
+            if parent is not None:
+                wanted[parent] = None
+        for branch in wanted:
+            if _line(branch).state is None:
+                capture(branch)
+        records, failures = self.parts.write(wanted)
+        if failures and self._must_give_up(failures):
+            self.parts.lost(branch for branch in wanted if not _line(branch).ended)
+            records = {}
+            failures = [_failure_of(branch, failures) for branch in wanted]
+        else:
+            self.unsaved.clear()
+            records.update(self._forgotten())
+        self._refuse(requests, failures)
+        if self._takes_all:
+            self._takes_all = False
+            if failures:
+                self._branches.halt(_error_of(failures[0]))
+                return
+        effects = self._effects_with(records)
+        if not records and effects is NO_EFFECTS:
+            _settle(requests, None)
+            return
+        self._is_writing = True
+        writing = self._branches.instance.save_cut(records, effects, *self._branches.standing())
+        self._writer = asyncio.Task(self._write(writing, requests), loop=asyncio.get_running_loop())
+
+    async def _write(self, writing: Awaitable[None] | None, requests: list[_Request]) -> None:
+        error: BaseException | None = None
+        try:
+            if writing is not None:
+                await writing
+        except BaseException as raised:
+            error = raised
+        self._is_writing = False
+        _settle(requests, error)
+        if self._requests:
+            self._schedule()
+        else:
+            self._branches.check_idle(2)
+
+    def _effects_with(self, records: dict[str, bytes | None]) -> Effects:
+        """The effects of the branches that these records are of; the others keep theirs for later."""
+        due = [effects for branch, effects in self._effects if key_of(_line(branch).number) in records]
+        self._effects = [item for item in self._effects if key_of(_line(item[0]).number) not in records]
+        return united(due)
+
+    def _must_give_up(self, failures: list[Unsaved]) -> bool:
+        """Whether others would refer to a branch of which nothing is stored."""
+        return any(failure.branch is self._branches.root or failure.branch in self.unsaved for failure in failures)
+
+    def _forgotten(self) -> dict[str, bytes | None]:
+        """The records of the branches that have ended and that nobody refers to any more."""
+        if not self.gone or self.parts.has_errors:
+            return {}
+        gone, self.gone = self.gone, []
+        keys = (self.parts.forget(branch) for branch in gone)
+        return {key: None for key in keys if key is not None}
+
+    def _refuse(self, requests: list[_Request], failures: list[Unsaved]) -> None:
+        """Tell those whose part could not be saved."""
+        for failure in failures:
+            for request in requests:
+                if request.branch is not failure.branch or request.written.done():
+                    continue
+                error = _error_of_step(failure, request)
+                if error is None and self._branches.instance.must_save(request.is_pause):
+                    error = _error_of(failure)
+                if error is not None:
+                    request.written.set_exception(error)
+                else:
+                    explain_unsaved(failure.stack, failure.error).warn()
+
+
+def _failure_of(branch: Branch, failures: list[Unsaved]) -> Unsaved:
+    """Why a branch is not saved, if others are not because they cannot be."""
+    found = next((failure for failure in failures if failure.branch is branch), failures[0])
+    state = _line(branch).state or capture(branch)
+    return found if found.branch is branch else Unsaved(branch, state, found.error)
+
+
+def _error_of_step(failure: Unsaved, request: _Request) -> NotPersistableError | None:
+    """What to say if it is the value of a step that cannot be saved."""
+    if request.step is None:
+        return None
+    reason = unsaved_value(failure.stack.waiting)
+    return None if reason is None else unsaved_result(failure.stack, request.step, reason)
+
+
+def _error_of(failure: Unsaved) -> NotPersistableError:
+    return NotPersistableError(explain_unsaved(failure.stack, failure.error).text)
+
+
+def _is_gone(branch: Branch) -> bool:
+    """Whether there is nothing of a branch to capture."""
+    return branch.task is None and _line(branch).state is None
+
+
+def _is_out_of_date(branch: Branch) -> bool:
+    """Whether a task that is none of ours was cancelled since its branch was captured."""
+    line = _line(branch)
+    assert branch.task is not None
+    if line.state is not None and line.state.facts.cancelling != branch.task.cancelling():
+        line.state = None
+    return line.cancelled and line.state is None
+
+
+def _settle(requests: list[_Request], error: BaseException | None) -> None:
+    for request in requests:
+        if request.written.done():
+            continue
+        if error is None:
+            request.written.set_result(None)
+        else:
+            request.written.set_exception(error)
+
+
+def _line(branch: Branch) -> Line:
+    assert branch.line is not None
+    return branch.line

@@ -1,0 +1,78 @@
+"""Context variables: what the code of an instance finds in them is part of its state.
+
+A web framework's request id, a tenant, a locale: whoever goes on with the instance has the values
+that its caller, and its own code, had set.  Left to each process are variables that are no globals
+of a module, and values that cannot be saved: a tracer's span, a connection.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from typing import Any, TypeAlias
+
+from ..state.snapshot import Reduced, failure, place_of, register
+from .running_branch import current
+
+Variables: TypeAlias = "tuple[tuple[contextvars.ContextVar[Any], Any], ...]"
+"""Context variables with their values."""
+
+_OWN = "durable_ast."
+"""What the names of this library's own variables begin with."""
+
+
+class Seen:
+    """The context variables that an instance has met, and which can be saved."""
+
+    def __init__(self) -> None:
+        self._is_global: dict[contextvars.ContextVar[Any], bool] = {}
+        self._values: dict[contextvars.ContextVar[Any], tuple[Any, bool]] = {}
+
+    def variables(self) -> Variables:
+        """The variables of the running context that can be saved."""
+        found: Variables = ()
+        for variable, value in contextvars.copy_context().items():  # asked at each checkpoint, mostly for nothing
+            if self._is_global.get(variable, True) and self._can_be_saved(variable, value):
+                found += ((variable, value),)
+        return found
+
+    def _can_be_saved(self, variable: contextvars.ContextVar[Any], value: Any) -> bool:
+        is_global = self._is_global.get(variable)
+        if is_global is None:
+            is_global = not variable.name.startswith(_OWN) and place_of(variable) is not None
+            self._is_global[variable] = is_global
+        if not is_global:
+            return False
+        known = self._values.get(variable)
+        if known is None or known[0] is not value:
+            known = self._values[variable] = value, failure(value) is None
+        return known[1]
+
+
+def restore(variables: Variables) -> None:
+    """Set variables in the running context."""
+    for variable, value in variables:
+        variable.set(value)
+
+
+def register_all() -> None:
+    """Let snapshots save the tokens of context variables."""
+    register(contextvars.Token, _reduce_token)
+
+
+def _reduce_token(token: contextvars.Token[Any]) -> Reduced:
+    branch = current.get()
+    if branch is None or branch.siblings is not None:
+        raise TypeError("cannot save the token of a context variable beside other tasks: it is good in one task only")
+    if token.old_value is contextvars.Token.MISSING:
+        return _token, (token.var,)
+    return _token, (token.var, token.old_value)
+
+
+def _token(variable: contextvars.ContextVar[Any], *old: Any) -> contextvars.Token[Any]:
+    """A token that sets a variable back; what the variable is until then is set afterwards."""
+    if not old:
+        return variable.set(None)
+    before = variable.set(old[0])
+    token = variable.set(old[0])
+    variable.reset(before)
+    return token
