@@ -1,0 +1,172 @@
+"""The units of an agent: what is asked, called or done once, and then answered from the journal.
+
+pydantic-ai describes each as an operation; `UnitBackend` runs it under a key.  A key names the agent's
+run and the operation, and for tools the id of the call, which comes from the recorded response of the
+model: so tools that run side by side may begin, end and begin again in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pydantic_ai
+from opentelemetry.trace import get_current_span
+from pydantic import TypeAdapter
+from pydantic_ai import RunContext
+from pydantic_ai.durable_exec import (
+    DurableOperationId,
+    EventStreamHandlerId,
+    JournalCallableOperationBackend,
+    ModelRequestId,
+    RoleBasedOperationConfig,
+    ToolsetCallToolId,
+    ToolsetValidateToolArgumentsId,
+)
+from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.usage import RunUsage
+
+from ..runtime.journal import Run, current_run
+from ..runtime.steps import Step
+from .config import policy_of
+
+_USAGE = TypeAdapter(RunUsage)
+_IS_STREAM_A_RESPONSE = tuple(map(int, pydantic_ai.__version__.split(".")[:2])) >= (2, 60)
+"""Whether pydantic-ai records the same for a streamed response as for one that came at once."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """A unit that is running.
+
+    Attributes:
+        key: its key.
+        is_stream: whether it is a model's response as it comes.
+        is_call: whether it is a call of a tool.
+        before: the usage at its beginning.
+        usage: the usage as the tool sees it, with what it has spent itself.
+    """
+
+    key: str
+    is_stream: bool
+    is_call: bool
+    before: RunUsage | None = None
+    usage: RunUsage | None = None
+
+    def watched(self, ctx: RunContext[Any]) -> RunContext[Any]:
+        """The context to run in, with a usage of its own: a delegate adds to it."""
+        self.before, self.usage = copy(ctx.usage), copy(ctx.usage)
+        return replace(ctx, usage=self.usage)
+
+    def spent(self) -> RunUsage | None:
+        """What delegates have spent inside, if anything."""
+        if self.usage is None or self.before is None:
+            return None
+        spent = self.usage - self.before
+        return spent if spent.has_values() else None
+
+
+run_name: ContextVar[str | None] = ContextVar("durable_ast.pydantic_ai.run_name", default=None)
+"""The name of the run of an agent, where its id is not the same when it runs again."""
+
+_unit: ContextVar[Unit | None] = ContextVar("durable_ast.pydantic_ai.unit", default=None)
+
+
+def running_unit() -> Unit | None:
+    """The innermost unit that this code runs in."""
+    return _unit.get()
+
+
+class UnitBackend(JournalCallableOperationBackend[Mapping[str, Any]]):
+    """Runs pydantic-ai's operations as units of the running step."""
+
+    def __init__(
+        self, agent_name: str, default_model_id: str | None, config: RoleBasedOperationConfig[Mapping[str, Any]]
+    ) -> None:
+        super().__init__(agent_name=agent_name, default_model_id=default_model_id, config=config)
+
+    async def execute(
+        self,
+        *,
+        operation_id: DurableOperationId,
+        name: str,
+        body: Callable[[], Awaitable[object]],
+        cache_key: tuple[object, ...],
+        config: Mapping[str, Any],
+    ) -> object:
+        port = current_run()
+        if port is None:
+            return await body()
+        ctx = next((value for value in cache_key if isinstance(value, RunContext)), None)
+        unit = Unit(
+            _key(port, operation_id, name, cache_key, ctx),
+            is_stream=isinstance(operation_id, ModelRequestId) and operation_id.streaming,
+            is_call=isinstance(operation_id, ToolsetCallToolId),
+        )
+        if unit.is_call and config.get("at_most_once"):
+            await _begin_once(port, unit.key, name)
+        ran = False
+
+        async def attempt() -> dict[str, Any]:
+            nonlocal ran
+            ran = True
+            token = _unit.set(unit)
+            try:
+                entry = {"result": await body()}
+            finally:
+                _unit.reset(token)
+            spent = unit.spent()
+            if spent is not None:
+                entry["spent"] = _USAGE.dump_python(spent, mode="json")
+            return entry
+
+        entry: dict[str, Any] = await Step(attempt, name, policy_of(config))(step_id=unit.key)
+        if not ran:
+            get_current_span().set_attribute("durable.replayed", True)
+        if ctx is not None and "spent" in entry:
+            ctx.usage.incr(_USAGE.validate_python(entry["spent"]))
+        return entry["result"]
+
+
+def _key(
+    port: Run,
+    operation: DurableOperationId,
+    name: str,
+    cache_key: tuple[object, ...],
+    ctx: RunContext[Any] | None,
+) -> str:
+    if isinstance(operation, ModelRequestId) and _IS_STREAM_A_RESPONSE:
+        name = name.replace("__model.request_stream", "__model.request")  # a listener may come or go
+    run = run_name.get() or ("" if ctx is None else ctx.run_id)
+    key = f"{run}/{name}"
+    if isinstance(operation, (ToolsetCallToolId, ToolsetValidateToolArgumentsId)) and ctx is not None:
+        key += f"/{ctx.tool_call_id}"
+    elif isinstance(operation, EventStreamHandlerId):
+        key += f"/{event_key(cache_key[0])}"
+    return f"{key}#{port.ordinal(key)}"
+
+
+def event_key(event: Any) -> str:
+    """What tells an event from those that may come before or after it."""
+    about = getattr(event, "part", None) or getattr(event, "result", None)
+    return f"{event.event_kind}/{getattr(about, 'tool_call_id', '')}"
+
+
+async def _begin_once(port: Run, key: str, name: str) -> None:
+    """Note that a call begins that must not be made twice.
+
+    Raises:
+        ToolFailed: it was begun before, and nobody knows how it ended.
+    """
+    if await port.lookup(key) is not None:
+        return  # it has ended: its result is there
+    mark = f"{key} has begun"
+    if await port.lookup(mark) is not None:
+        raise ToolFailed(
+            f"{name}: the process died while this call was running, and whether it has taken effect is unknown; it "
+            "was not made again"
+        )
+    await port.record(mark, True)

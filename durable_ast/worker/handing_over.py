@@ -1,0 +1,43 @@
+"""A store that lets its instances go with their next checkpoint, once it is asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+
+from ..errors import DurableError
+from ..state.schema import Outgoing, Record
+from ..stores.base import NO_PARTS, InstanceStore, Parts
+from ..stores.delegating import DelegatingStore
+
+
+class HandedOver(DurableError):
+    """The checkpoint is written, and the instance stops here for others to go on with it."""
+
+
+class HandingOverStore(DelegatingStore):
+    """Behaves like the store behind it until `hand_over` is called."""
+
+    def __init__(self, inner: InstanceStore) -> None:
+        super().__init__(inner)
+        self._hands_over = False
+
+    def hand_over(self) -> None:
+        """From now on, whatever writes a checkpoint stops there."""
+        self._hands_over = True
+
+    def commit(
+        self,
+        record: Record,
+        consumed: Sequence[int],
+        flush: bool,
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None] | None:
+        writing = self.inner.commit(record, consumed, flush, parts, outbox)
+        return self._handed_over(record, writing) if self._hands_over else writing
+
+    async def _handed_over(self, record: Record, writing: Awaitable[None] | None) -> None:
+        if writing is not None:
+            await writing
+        if not record.status.is_final:
+            raise HandedOver(f"instance {record.instance_id!r} is handed over")

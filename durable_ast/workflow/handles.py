@@ -1,0 +1,272 @@
+"""A run, from the outside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..errors import UnknownRunError
+from ..runtime.control import CANCEL, PAUSE, TERMINATE
+from ..runtime.instance import outcome_of, stack_of
+from ..runtime.signals import VALUES
+from ..state import snapshot
+from ..state.schema import Record, Status
+from ..stores.base import InstanceBusy
+
+if TYPE_CHECKING:
+    from .workflow import Workflow
+
+R = TypeVar("R")
+
+OVER = (Status.SUCCESS, Status.ERROR, Status.CANCELLED, Status.PARKED)
+"""Where a run stands that gives its outcome to whoever asks."""
+
+_LOOK_AGAIN = 60.0
+"""Seconds after which a run is looked at again, though nothing was heard of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The facts about a run, as `Workflow.list` gives them.
+
+    Attributes:
+        id: its id.
+        workflow: its function, as ``module:name``.
+        status: where it stands.
+        created_at: when it was started, in seconds since 1970.
+        updated_at: when it was last heard of.
+        awaited: the signals it waits for.
+        wake_at: when it will go on by itself, in seconds since 1970, if it will.
+        error: the text of its error, if it failed.
+    """
+
+    id: str
+    workflow: str
+    status: Status
+    created_at: float
+    updated_at: float
+    awaited: tuple[str, ...]
+    wake_at: float | None
+    error: str | None
+
+    @classmethod
+    def of(cls, record: Record) -> Run:
+        """The facts in a record."""
+        return cls(
+            record.instance_id,
+            record.program,
+            record.status,
+            record.created_at,
+            record.updated_at,
+            record.awaited,
+            record.wake_at,
+            record.error,
+        )
+
+
+class Handle(Generic[R]):
+    """A run, wherever it is at work; `Workflow.start` and `Workflow.handle` give it.
+
+    Attributes:
+        id: the id of the run.
+    """
+
+    __slots__ = ("_workflow", "id")
+
+    def __init__(self, workflow: Workflow, run_id: str) -> None:
+        self._workflow = workflow
+        self.id = run_id
+
+    async def result(self, *, timeout: float | None = None) -> R:
+        """Wait until the run has ended; gives its result.
+
+        Args:
+            timeout: how long to wait, in seconds; forever if it is None.
+
+        Raises:
+            Exception: the error that the run ended with.
+            TimeoutError: the time was up first; the run goes on.
+            UnknownRunError: there is no such run.
+        """
+        record = await self._over(timeout)
+        result: R = outcome_of(record)
+        return result
+
+    async def _over(self, timeout: float | None) -> Record:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen: Any = None
+        while True:
+            left = _LOOK_AGAIN if deadline is None else deadline - time.monotonic()
+            if left < 0:
+                raise TimeoutError(f"run {self.id!r} has not ended within {timeout} seconds")
+            task = self._workflow.runs.task(self.id)
+            if task is None:
+                seen = await self._workflow.instances.changed(self.id, seen, min(left, _LOOK_AGAIN))
+            else:
+                await asyncio.wait({task}, timeout=left)
+            record = await self._record()
+            if record.status in OVER and record.outcome is not None:
+                return record
+            if task is not None and task.done() and not task.cancelled():
+                stopped = task.exception()
+                if stopped is not None:
+                    raise stopped  # it could not be stored
+
+    async def info(self) -> Run:
+        """The facts about the run.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        return Run.of(await self._record())
+
+    async def status(self) -> Status:
+        """Where the run stands.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        return (await self._record()).status
+
+    async def locals(self) -> dict[str, Any]:
+        """The live variables of the workflow function, as of its last checkpoint.
+
+        A variable that no later line reads is not kept.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        stack = stack_of(await self._record()).stack
+        return stack[0].visible_locals() if stack else {}
+
+    async def signal(self, name: str, payload: Any = None) -> None:
+        """Put a signal into the mailbox of the run: behind those that are there already, to be
+        delivered once.
+
+        Args:
+            name: what it waits for.
+            payload: what it gets there, as it is.
+        """
+        await asyncio.wrap_future(self._workflow.backend.publish_event(self.id, name, payload))
+
+    async def event(self, key: str, *, timeout: float | None = None) -> Any:
+        """A value that the run has published; see `Workflow.get_event`."""
+        name = VALUES + key
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen: Any = None
+        while True:
+            left = _LOOK_AGAIN if deadline is None else deadline - time.monotonic()
+            seen = await self._workflow.instances.changed(self.id, seen, min(max(left, 0.0), _LOOK_AGAIN))
+            data = (await self._workflow.instances.parts(self.id, name)).get(name)
+            if data is not None:
+                return snapshot.loads(data)
+            if left <= 0:
+                raise TimeoutError(f"run {self.id!r} has published no {key!r} within {timeout} seconds")
+
+    async def cancel(self) -> None:
+        """Ask the run to stop: what it awaits is cancelled, as asyncio does, and it may clean up."""
+        await self._ask(CANCEL)
+
+    async def terminate(self) -> None:
+        """End the run where it stands: nothing of it runs any more, no `finally` either."""
+        record = await self._owned()
+        if record is None:
+            await self._ask(TERMINATE)
+            return
+        error = asyncio.CancelledError(f"run {self.id!r} was terminated")
+        record.status, record.outcome = Status.CANCELLED, snapshot.dumps(("error", error))
+        await self._leave(record)
+
+    async def pause(self) -> None:
+        """Let the run stand still until `resume`; a step that is running is begun again then."""
+        record = await self._owned()
+        if record is None:
+            await self._ask(PAUSE)
+            return
+        record.status = Status.PAUSED
+        await self._leave(record)
+
+    async def resume(self) -> None:
+        """Let a run that was paused go on, here or wherever it is claimed."""
+        record = await self._owned()
+        if record is None:
+            return  # it is at work
+        if record.status is Status.PAUSED:
+            record.status = Status.RUNNING
+        await self._leave(record)
+        self._workflow.go_on(record)
+
+    async def remove(self) -> None:
+        """End the run, if there is one, and forget it."""
+        with contextlib.suppress(UnknownRunError):
+            await self.terminate()
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await self.result()
+            await self._released()
+            await self.delete()
+
+    async def _released(self) -> None:
+        """Wait until nobody is at work on it."""
+        task = self._workflow.runs.task(self.id)
+        if task is not None:
+            await asyncio.wait({task})
+
+    async def _owned(self) -> Record | None:
+        """The record, now owned by the caller; None if somebody is at work on it, or it has ended.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        record = await self._record()
+        try:
+            record, _ = await self._workflow.instances.acquire(record)
+        except InstanceBusy:
+            return None
+        return None if record.status.is_final else record
+
+    async def _leave(self, record: Record) -> None:
+        """Write a record that the caller owns, and own it no longer."""
+        store = self._workflow.instances
+        record.sequence += 1
+        try:
+            writing = store.commit(record, (), True)
+            if writing is not None:
+                await writing
+        finally:
+            store.release(record.instance_id, record.epoch)
+
+    async def _ask(self, what: str) -> None:
+        """Ask the owner of the run; if there is none, it goes on here to do as it is asked."""
+        record = await self._record()
+        if not record.status.is_final:
+            await asyncio.wrap_future(self._workflow.instances.publish(self.id, what, snapshot.dumps(None)))
+            self._workflow.go_on(record)
+
+    async def delete(self) -> bool:
+        """Forget the run, with its signals and all that it has published; gives whether there was one.
+
+        Raises:
+            InstanceBusy: it is being run.
+        """
+        return await self._workflow.instances.delete(self.id)
+
+    async def _record(self) -> Record:
+        record = await self._workflow.instances.read(self.id)
+        if record is None:
+            raise UnknownRunError(f"there is no run {self.id!r}")
+        return record
+
+    def __reduce__(self) -> Any:
+        return Handle, (self._workflow, self.id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and (self.id, self._workflow) == (other.id, other._workflow)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"<run {self.id!r}>"

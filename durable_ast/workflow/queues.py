@@ -1,0 +1,240 @@
+"""Queues: runs that wait for their turn.
+
+A run that is queued stands still until the queue lets it go.  Who decides is one process at a time,
+the owner of the queue's own record in the store: so the limits hold however many processes there are,
+and another takes over when it dies.  Whoever queues a run tells the queue through its mailbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import DurableError
+from ..state import snapshot
+from ..state.schema import Record, Status
+from ..stores.base import InstanceBusy, check_instance_id
+from .functions import WorkflowFunction
+from .handles import OVER, Handle
+
+if TYPE_CHECKING:
+    from .workflow import Workflow
+
+log = logging.getLogger("durable_ast")
+
+R = TypeVar("R")
+
+_ITEMS = "q/"
+"""What the names of the parts of a queue begin with that hold its runs."""
+_GRANTS = "g/times"
+_QUEUED = "queued"
+_LOOK_AGAIN = 0.25
+"""Seconds after which a queue looks whether runs have ended."""
+_TAKE_OVER = 1.0
+"""Seconds after which a process asks again whether a queue has lost its owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A run in a queue.
+
+    Attributes:
+        run_id: the run.
+        key: whom it counts for, where a limit holds for each.
+        priority: the higher, the earlier.
+        due: when it may go at the earliest, in seconds since 1970.
+        place: its place among those of one priority.
+        is_free: whether it was let go.
+    """
+
+    run_id: str
+    key: str | None
+    priority: int
+    due: float
+    place: int = 0
+    is_free: bool = False
+
+
+class Queue:
+    """Lets runs go, so many at a time; `Workflow.queue` makes it.
+
+    Args:
+        workflow: whose runs they are.
+        name: its name; queues of one name in one store are one queue.
+        concurrency: how many runs go at a time.
+        per_key: how many of them may be of one key.
+        rate: how many are let go in how many seconds.
+    """
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        name: str,
+        *,
+        concurrency: int | None,
+        per_key: int | None,
+        rate: tuple[int, float] | None,
+    ) -> None:
+        for limit, value in (("concurrency", concurrency), ("per_key", per_key), ("rate", rate and rate[0])):
+            if value is not None and value < 1:
+                raise ValueError(f"{limit} of queue {name!r} must be positive, not {value}")
+        if rate is not None and not rate[1] > 0:
+            raise ValueError(f"the rate of queue {name!r} must be for some time, not for {rate[1]} seconds")
+        self.name = name
+        self.id = check_instance_id(f"queue {workflow.name}/{name}")
+        self._workflow = workflow
+        self._concurrency, self._per_key, self._rate = concurrency, per_key, rate
+        self._items: dict[str, Item] = {}
+        self._grants: list[float] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(
+        self,
+        fn: WorkflowFunction[..., R],
+        /,
+        *args: Any,
+        id: str | None = None,
+        key: str | None = None,
+        priority: int = 0,
+        delay: float = 0,
+        **kwargs: Any,
+    ) -> Handle[R]:
+        """Queue a run; it is stored when this returns.
+
+        A run that is there already is not queued twice; while it still waits, a later call with a
+        `delay` puts it off anew.
+
+        Args:
+            fn: the workflow.
+            args, kwargs: its arguments.
+            id: the id of the run; the one that a call with these arguments has if it is left out.
+            key: whom it counts for, where a limit holds for each key.
+            priority: the higher, the earlier.
+            delay: how long it is to wait at least, in seconds.
+
+        Raises:
+            InstanceConflictError: the id belongs to another workflow or to other arguments.
+            NotPersistableError: the arguments cannot be saved.
+        """
+        runtime = self._workflow.runtime(fn, id, args, kwargs)
+        item = Item(runtime.instance_id, key, priority, time.time() + delay)
+        await runtime.enqueue(args, kwargs, status=Status.PAUSED)
+        message = self._workflow.instances.publish(self.id, _QUEUED, snapshot.dumps(item))
+        await asyncio.wrap_future(message)
+        self.begin()
+        return Handle(self._workflow, runtime.instance_id)
+
+    # the process that decides
+
+    def begin(self) -> None:
+        """Decide, in the background, unless another process does."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._task = loop.create_task(self._decide(), name=f"durable_ast {self.id}")
+
+    async def stop(self) -> None:
+        """Leave it to others to decide."""
+        task, self._task = self._task, None
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _decide(self) -> None:
+        store = self._workflow.instances
+        while True:
+            try:
+                # its own id as its program: no worker has that
+                record, _ = await store.acquire(Record(self.id, self.id, Status.PAUSED))
+            except InstanceBusy:
+                await asyncio.sleep(_TAKE_OVER)
+                continue
+            try:
+                await self._own(record)
+            except DurableError as error:
+                log.warning("%s: %s; trying again", self.id, error)
+                await asyncio.sleep(_TAKE_OVER)
+            finally:
+                store.release(record.instance_id, record.epoch)
+
+    async def _own(self, record: Record) -> None:
+        store = self._workflow.instances
+        parts = await store.parts(self.id)
+        self._items = {item.run_id: item for name, data in parts.items() if name.startswith(_ITEMS)
+                       for item in [pickle.loads(data)]}  # fmt: skip
+        self._grants = pickle.loads(parts[_GRANTS]) if _GRANTS in parts else []
+        seen: Any = None
+        while True:
+            changes = await self._ended()
+            consumed = await self._arrivals(changes)
+            granted = self._granted(time.time(), changes)
+            if changes or consumed:
+                record.sequence += 1
+                writing = store.commit(record, consumed, True, changes)
+                if writing is not None:
+                    await writing
+            for item in granted:
+                await self._let_go(item)
+            waits = any(not item.is_free for item in self._items.values())
+            seen = await store.changed(self.id, seen, _LOOK_AGAIN if waits or self._items else 60.0)
+
+    async def _arrivals(self, changes: dict[str, bytes | None]) -> tuple[int, ...]:
+        """Take what was queued; gives the numbers of the messages."""
+        messages = await self._workflow.instances.messages(self.id)
+        for message in messages:
+            item: Item = snapshot.loads(message.payload)
+            known = self._items.get(item.run_id)
+            if known is not None and known.is_free:
+                continue
+            self._put(replace(item, place=message.number if known is None else known.place), changes)
+        return tuple(message.number for message in messages)
+
+    async def _ended(self) -> dict[str, bytes | None]:
+        """Forget the runs that were let go and have ended."""
+        changes: dict[str, bytes | None] = {}
+        for item in [item for item in self._items.values() if item.is_free]:
+            record = await self._workflow.instances.read(item.run_id)
+            if record is None or record.status in OVER:
+                del self._items[item.run_id]
+                changes[_ITEMS + item.run_id] = None
+            elif record.status is Status.PAUSED:
+                await self._let_go(item)  # the process died between the two
+        return changes
+
+    def _granted(self, now: float, changes: dict[str, bytes | None]) -> list[Item]:
+        """The runs that are let go now."""
+        free = [item for item in self._items.values() if item.is_free]
+        count, of_key = len(free), Counter(item.key for item in free)
+        granted: list[Item] = []
+        if self._rate is not None:
+            self._grants = [then for then in self._grants if then > now - self._rate[1]]
+        for item in sorted(self._items.values(), key=lambda item: (-item.priority, item.place)):
+            if item.is_free or item.due > now:
+                continue
+            if self._concurrency is not None and count >= self._concurrency:
+                break
+            if self._rate is not None and len(self._grants) >= self._rate[0]:
+                break
+            if self._per_key is not None and item.key is not None and of_key[item.key] >= self._per_key:
+                continue
+            count += 1
+            of_key[item.key] += 1
+            granted.append(replace(item, is_free=True))
+            self._put(granted[-1], changes)
+            if self._rate is not None:
+                self._grants.append(now)
+                changes[_GRANTS] = pickle.dumps(self._grants)
+        return granted
+
+    def _put(self, item: Item, changes: dict[str, bytes | None]) -> None:
+        self._items[item.run_id] = item
+        changes[_ITEMS + item.run_id] = pickle.dumps(item)
+
+    async def _let_go(self, item: Item) -> None:
+        with contextlib.suppress(DurableError):
+            await self._workflow.handle(item.run_id).resume()
