@@ -14,10 +14,16 @@
 'hello Ada'
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import backoff
 from .backends.base import OrchestrationBackend
 from .backends.durable import DurableBackend
+from .backoff import constant, exponential, linear
 from .compiler.table import CodeBlock
 from .compiler.transform import DurableAstTransformer, transform_to_durable_ast
+from .context import RunContext
 from .errors import (
     AlreadyDurableException,
     CheckpointException,
@@ -25,27 +31,46 @@ from .errors import (
     CorruptStateError,
     DurableError,
     InstanceConflictError,
+    InvalidEventNameError,
     InvalidInstanceIdError,
     NewerFormatError,
     NoSourceCodeException,
     NotPersistableError,
     NotPersistableWarning,
+    ParkedError,
     PauseForEventException,
     StaleOwnerError,
     StoreError,
+    TamperedStateError,
+    UnknownRunError,
     UnsupportedSyntaxError,
 )
 from .runtime import link
 from .runtime.call_stack import CallStack, FunctionCall
-from .runtime.events import wait_for_event
+from .runtime.current_step import current_step, step_key
+from .runtime.events import sleep_until, wait_for_event
 from .runtime.instance import Durability
+from .runtime.journal import current_run
 from .runtime.program import DurableProgram, explain, make_durable
+from .runtime.reentry import persist, reenter
 from .runtime.runtime import DurableRuntime
+from .runtime.steps import step
+from .state.resources import resource
 from .state.schema import Status
 from .stores.base import StateStore
-from .stores.disk import DiskStateStore
 from .stores.memory import InMemoryStateStore
-from .stores.sqlite import SQLiteStore
+from .stores.memory import InMemoryStateStore as InMemoryStore
+from .stores.steps import Store
+
+if TYPE_CHECKING:
+    from .backoff import Backoff as BackoffStrategy  # noqa: F401
+    from .stores.disk import DiskStateStore
+    from .stores.postgres import PostgresStore as PostgresStore
+    from .stores.redis import RedisStore as RedisStore
+    from .stores.sqlite import SQLiteStore
+    from .stores.urls import open_store
+    from .worker.worker import Worker
+    from .workflow import Handle, Run, Workflow, WorkflowFunction
 
 __all__ = [
     "AlreadyDurableException",
@@ -62,25 +87,80 @@ __all__ = [
     "DurableProgram",
     "DurableRuntime",
     "FunctionCall",
+    "Handle",
     "InMemoryStateStore",
+    "InMemoryStore",
     "InstanceConflictError",
+    "InvalidEventNameError",
     "InvalidInstanceIdError",
     "NewerFormatError",
     "NoSourceCodeException",
     "NotPersistableError",
     "NotPersistableWarning",
     "OrchestrationBackend",
+    "ParkedError",
     "PauseForEventException",
+    "Run",
+    "RunContext",
     "SQLiteStore",
     "StaleOwnerError",
     "StateStore",
     "Status",
+    "Store",
     "StoreError",
+    "TamperedStateError",
+    "UnknownRunError",
     "UnsupportedSyntaxError",
+    "Worker",
+    "Workflow",
+    "WorkflowFunction",
+    "backoff",
+    "constant",
+    "current_run",
+    "current_step",
     "explain",
+    "exponential",
+    "linear",
     "make_durable",
+    "open_store",
+    "persist",
+    "reenter",
+    "resource",
+    "sleep_until",
+    "step",
+    "step_key",
     "transform_to_durable_ast",
     "wait_for_event",
 ]
+
+_ELSEWHERE = {
+    "BackoffStrategy": (".backoff", "Backoff"),
+    "DiskStateStore": (".stores.disk", "DiskStateStore"),
+    "DurableAgent": (".pydantic_ai", "DurableAgent"),
+    "Handle": (".workflow", "Handle"),
+    "PostgresStore": (".stores.postgres", "PostgresStore"),
+    "RedisStore": (".stores.redis", "RedisStore"),
+    "Run": (".workflow", "Run"),
+    "SQLiteStore": (".stores.sqlite", "SQLiteStore"),
+    "TaskConfig": (".pydantic_ai", "TaskConfig"),
+    "Worker": (".worker.worker", "Worker"),
+    "Workflow": (".workflow", "Workflow"),
+    "WorkflowFunction": (".workflow", "WorkflowFunction"),
+    "durable_pipeline": (".pydantic_ai", "durable_pipeline"),
+    "durable_tool": (".pydantic_ai", "durable_tool"),
+    "open_store": (".stores.urls", "open_store"),
+}
+"""Names that are imported when they are asked for: they need an extra, or not every program wants them
+and importing them takes milliseconds."""
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, attribute = _ELSEWHERE[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    found = globals()[name] = getattr(importlib.import_module(module, __name__), attribute)
+    return found
+
 
 link()

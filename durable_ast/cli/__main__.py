@@ -1,0 +1,5 @@
+"""``python -m durable_ast.cli``"""
+
+from . import main
+
+main()

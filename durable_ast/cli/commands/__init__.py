@@ -1,0 +1,1 @@
+"""The commands, one in each module; `register` adds it to the application."""

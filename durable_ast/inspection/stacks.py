@@ -1,0 +1,90 @@
+"""The call stacks of an instance, read without running anything in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..runtime import cut, sources, staged
+from ..runtime.call_stack import CallStack
+from ..state.schema import Record
+from ..stores.base import InstanceStore
+from .inert import unpickler
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The calls of one branch.
+
+    Attributes:
+        calls: outermost first, and what the innermost waits for.
+        number: which branch of the instance it is.
+        name: the name of its task.
+    """
+
+    calls: CallStack
+    number: int = cut.ROOT
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a store keeps of an instance, all of one moment.
+
+    Attributes:
+        record: the instance.
+        parts: the records beside it, which hold its branches.
+        texts: the texts of the functions that it stands in, by version.
+    """
+
+    record: Record
+    parts: Mapping[str, bytes]
+    texts: Mapping[str, str]
+
+    def stacks(self) -> list[Stack]:
+        """Its call stacks, but for those of branches that have ended; the root's is the first."""
+        data = self.record.call_stack
+        if data is None:
+            return [Stack(CallStack())]
+        if data.startswith(staged.MARK):
+            return [Stack(staged.look(data, unpickler))]
+        if not data.startswith(cut.MARK):
+            return [Stack(CallStack.from_bytes(data, unpickler))]
+        records = [data, *(part for name, part in self.parts.items() if cut.is_of_branch(name))]
+        shared = self.parts.get(cut.SHARED)
+        objects = {} if shared is None else cut.objects_in(shared, unpickler)
+        states = [
+            cut.state_of(part, lambda number: objects.get(number, cut.Elsewhere(number)), unpickler) for part in records
+        ]
+        return [
+            Stack(CallStack(state.calls, state.waiting), state.number, state.facts.name)
+            for state in sorted(states, key=lambda state: state.number)
+            if not state.ended
+        ]
+
+
+_LOOKS = 20
+"""How often a record and its parts are read until both are of one moment."""
+
+
+async def saved_instance(store: InstanceStore, instance_id: str) -> Saved | None:
+    """An instance as it stands in a store; None if there is none.
+
+    Raises:
+        TimeoutError: it moves faster than it can be read.
+    """
+    record = await store.read(instance_id)
+    for _ in range(_LOOKS):
+        if record is None:
+            return None
+        parts = await store.parts(instance_id)
+        before, record = record, await store.read(instance_id)
+        if record is not None and record.sequence == before.sequence:
+            checkpoints = [*parts.values(), *([] if record.call_stack is None else [record.call_stack])]
+            return Saved(record, parts, await _texts(store, checkpoints))
+    raise TimeoutError(f"{instance_id} is running, and moves faster than it can be read")
+
+
+async def _texts(store: InstanceStore, checkpoints: Iterable[bytes]) -> dict[str, str]:
+    found = {version: await store.source(version) for version in sources.versions_in(checkpoints)}
+    return {version: text for version, text in found.items() if text is not None}
