@@ -32,6 +32,16 @@ async def fail(error):
     raise error
 
 
+async def fail_later(error):
+    """A step that fails in another thread, so that the error is thrown in where it is awaited."""
+    LOG.append(("fail later", str(error)))
+    await asyncio.get_running_loop().run_in_executor(None, _raise, error)
+
+
+def _raise(error):
+    raise error
+
+
 async def nested(value):
     """A function with steps of its own."""
     first = await step(("nested", value))

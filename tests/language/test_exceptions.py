@@ -3,7 +3,7 @@
 import sys
 import traceback
 
-from tests.effects import fail, nested, note, step, turn
+from tests.effects import fail, fail_later, nested, note, step, turn
 from tests.everywhere import everywhere
 
 
@@ -34,6 +34,18 @@ async def test_try_except_else_finally():
         finally:
             out.append(await step("finally"))
     return out
+
+
+async def tried(case):
+    try:
+        await fail_later(ValueError(case))
+    except ValueError as error:
+        return await step(str(error))
+
+
+@everywhere()
+async def test_a_step_that_fails_after_it_has_waited():
+    return [await tried("one"), await tried("two")]
 
 
 @everywhere()
@@ -406,3 +418,12 @@ async def test_an_error_of_the_program_keeps_its_lines():
     await step("before")
     items = {"a": 1}
     return items["b"]
+
+
+@everywhere()
+async def test_a_naked_exception_in_a_star_clause_that_fails():
+    try:
+        await step(1)
+        raise ValueError(1)
+    except* ValueError:
+        raise ValueError(await step(2))

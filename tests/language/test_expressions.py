@@ -236,3 +236,37 @@ async def test_await_in_an_index_of_a_call_result():
         return await step({"k": [1, 2, 3]})
 
     return (await maker())[await step("k")][await step(1)]
+
+
+@everywhere()
+async def test_a_global_beside_a_variable_of_a_comprehension():
+    squares = [LOG * LOG for LOG in range(3)]
+    await step(1)
+    return squares, type(LOG).__name__
+
+
+@everywhere()
+async def test_a_comprehension_whose_variable_a_generator_expression_reads():
+    changes = [2, 3]
+    await step(1)
+    delivered = [message for message in (1, 2, 3) if any(message is change for change in changes)]
+    await step(2)
+    return delivered
+
+
+@everywhere()
+async def test_a_keyword_that_is_given_twice():
+    async def called(*args, **options):
+        return args, options
+
+    out = []
+    for more in ({"x": 3}, {"z": 3}):
+        try:
+            out.append(await called(note(1), x=await step(5), **more, y=await step(2), **{"w": note(4)}))
+        except TypeError as error:
+            out.append(str(error))
+    try:
+        dict(x=1, **{"x": 2}, y=await step("never"))
+    except TypeError as error:
+        out.append(str(error))
+    return out

@@ -229,3 +229,21 @@ async def test_iterating_over_an_async_generator():
     async for item in agenerated(1, 2, 3):
         out.append(await turn(item))
     return out
+
+
+@everywhere()
+async def test_a_generator_that_is_left_by_return_is_closed_at_once():
+    async def first():
+        for value in generated(1, 2):
+            return await step(value)
+
+    value = await first()
+    await step("closed before this")
+    return value
+
+
+@everywhere()
+async def test_a_generator_expression_whose_first_iterable_awaits():
+    found = (value * 2 for value in await step([1, 2, 3]))
+    await step(next(found))
+    return list(found)

@@ -508,3 +508,26 @@ async def test_docstring_and_strings_keep_their_text():
       b"""
     await step(text)
     return text
+
+
+@everywhere()
+async def test_a_shared_variable_that_is_called_super():
+    class super:
+        text = "quite super"
+
+    await step(1)
+
+    class Other:
+        def method(self):
+            return super().text
+
+    await step(2)
+    return Other().method()
+
+
+@everywhere()
+async def test_annotations_of_targets_that_await():
+    items = [1, 2]
+    (await step([]))[await step(0)]: int
+    items[await step(1)]: int = await step(5)
+    return items

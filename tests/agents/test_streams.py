@@ -1,0 +1,208 @@
+"""Events of agents: while they happen, and for those who follow from elsewhere."""
+
+import asyncio
+import json
+
+import pytest
+from pydantic_ai import Agent, AgentRunResultEvent
+from pydantic_ai.messages import ModelResponse, PartDeltaEvent, TextPart, ToolCallPart
+from pydantic_ai.models.function import DeltaToolCall, FunctionModel
+
+from durable_ast import InMemoryStore, SQLiteStore, Workflow
+from durable_ast.pydantic_ai import DurableAgent
+from durable_ast.runtime import event_log
+
+from .scripted import LOG, Death, Killed, note, returns
+
+
+@pytest.fixture(autouse=True)
+def _empty_log():
+    LOG.clear()
+
+
+def speaker(*words, death=lambda place: None, gate=None):
+    """Looks something up, then speaks word by word; waits at the gate before the last word."""
+
+    async def stream(messages, info):
+        if not returns(messages):
+            yield {0: DeltaToolCall("look", "{}", tool_call_id="look")}
+            return
+        for number, word in enumerate(words):
+            if gate is not None and number == len(words) - 1:
+                await asyncio.wait_for(gate.wait(), 20)
+            death(word)
+            note(word)
+            yield word
+
+    async def at_once(messages, info):
+        deltas = [delta async for delta in stream(messages, info)]
+        if isinstance(deltas[0], str):
+            return ModelResponse(parts=[TextPart("".join(deltas))])
+        return ModelResponse(parts=[ToolCallPart("look", {}, tool_call_id="look")])
+
+    agent = Agent(FunctionModel(at_once, stream_function=stream), name="speaker")
+
+    @agent.tool_plain
+    def look() -> str:
+        note("look")
+        return "seen"
+
+    return agent
+
+
+def durable(agent, store, **options):
+    return DurableAgent(agent, Workflow("agents", db=store), **options)
+
+
+def words_of(events):
+    """The text that somebody who follows has in the end."""
+    texts = {}
+    for event in events:
+        if event["event_kind"] == "stream_reset":
+            texts[event["unit"]] = ""
+        elif event["event_kind"] == "part_start" and event["part"]["part_kind"] == "text":
+            texts[event["unit"]] = event["part"]["content"]
+        elif event["event_kind"] == "part_delta" and event["delta"]["part_delta_kind"] == "text":
+            texts[event["unit"]] += event["delta"]["content_delta"]
+    return "".join(texts.values())
+
+
+@pytest.mark.parametrize("where", ["outside", "in a workflow"])
+async def test_tokens_arrive_while_the_model_speaks(where):
+    """The model waits for whoever listens: if the events came later, nobody would open the gate."""
+    gate = asyncio.Event()
+    agent = durable(speaker("one ", "two ", "three", gate=gate), InMemoryStore())
+    kinds = []
+
+    async def listen(run_id=None):
+        async with agent.run_stream_events("go", run_id=run_id) as events:
+            async for event in events:
+                kinds.append(event.event_kind)
+                if isinstance(event, PartDeltaEvent) and "two" in str(event):
+                    gate.set()
+                if isinstance(event, AgentRunResultEvent):
+                    return event.result.output
+        return None
+
+    if where == "outside":
+        assert await listen("it") == "one two three"
+    else:
+
+        @agent.wf.task
+        async def listening():
+            return await listen()
+
+        @agent.wf.workflow(id="it")
+        async def workflow():
+            return await listening()
+
+        assert await workflow() == "one two three"
+    assert kinds.count("function_tool_call") == kinds.count("function_tool_result") == 1
+    assert kinds[-1] == "agent_run_result"
+
+
+async def test_somebody_follows_from_elsewhere(tmp_path):
+    gate = asyncio.Event()
+    path = tmp_path / "agents.db"
+    running = durable(speaker("one ", "two ", "three", gate=gate), SQLiteStore(path), publish_events=True)
+    elsewhere = Workflow("elsewhere", db=SQLiteStore(path))
+    seen = []
+
+    async def follow():
+        async for number, event in elsewhere.events("it"):
+            seen.append((number, event))
+            if "two" in str(event):
+                gate.set()
+
+    following = asyncio.create_task(follow())
+    result = await running.run("go", run_id="it")
+    await asyncio.wait_for(following, 20)
+    assert result.output == words_of(event for _, event in seen) == "one two three"
+    assert [number for number, _ in seen] == list(range(1, len(seen) + 1))
+    kinds = [event["event_kind"] for _, event in seen]
+    assert kinds.count("function_tool_call") == kinds.count("function_tool_result") == 1
+    assert [item async for item in elsewhere.events("it", after=3)] == seen[3:]
+    assert [item async for item in elsewhere.events("it", after=len(seen))] == []
+    assert await running.run("go", run_id="it")
+    assert [item async for item in elsewhere.events("it")] == seen
+
+
+@pytest.mark.parametrize("place", ["two ", "three"])
+async def test_a_response_that_begins_again(place):
+    store = InMemoryStore()
+    with pytest.raises(Killed):
+        await durable(speaker("one ", "two ", "three", death=Death(place)), store, publish_events=True).run(
+            "go", run_id="it"
+        )
+    agent = durable(speaker("one ", "two ", "three"), store, publish_events=True)
+    before = [item async for item in agent.events("it")]
+    result = await agent.run("go", run_id="it")
+    assert LOG.count("look") == 1
+    after = [item async for item in agent.events("it", after=before[-1][0])]
+    assert (after[0][1]["event_kind"], after[0][1]["attempt"]) == ("stream_reset", 2)
+    events = [event for _, event in before + after]
+    assert words_of(events) == result.output == "one two three"
+    kinds = [event["event_kind"] for event in events]
+    assert kinds.count("function_tool_call") == kinds.count("function_tool_result") == 1
+
+
+async def test_whoever_listens_to_a_run_that_goes_on_hears_all_of_it():
+    store = InMemoryStore()
+    heard = []
+
+    async def listen(ctx, events):
+        async for event in events:
+            heard.append(event.event_kind)
+
+    with pytest.raises(Killed):
+        await durable(speaker("one ", "two", death=Death("two")), store).run("go", run_id="it")
+    agent = durable(speaker("one ", "two"), store)
+    await agent.run("go", run_id="it", event_stream_handler=listen)
+    assert LOG == ["look", "one ", "one ", "two"]
+    assert heard[0] == "part_start" and heard.count("function_tool_call") == 1
+    assert heard.count("function_tool_result") == 1 and "part_delta" in heard
+
+
+async def test_effects_of_a_handler_are_not_repeated():
+    store = InMemoryStore()
+
+    async def handler(ctx, events):
+        async for event in events:
+            if event.event_kind.startswith("function_tool"):
+                note(event.event_kind)
+
+    for death in (Death("one "), Death()):
+        agent = durable(speaker("one ", "two", death=death), store, event_stream_handler=handler)
+        try:
+            await agent.run("go", run_id="it")
+        except Killed:
+            LOG.append("killed")
+    assert LOG == ["function_tool_call", "look", "function_tool_result", "killed", "one ", "two"]
+
+
+async def test_a_stream_is_cancelled():
+    gate = asyncio.Event()
+    agent = durable(speaker("one ", "two ", "three", gate=gate), InMemoryStore())
+    async with agent.run_stream_events("go", run_id="it") as events:
+        async for event in events:
+            if "one" in str(event):
+                break
+    assert "three" not in LOG
+
+
+async def test_a_long_log(monkeypatch):
+    monkeypatch.setattr(event_log, "_CHUNK", 4)
+    store = InMemoryStore()
+    words = [f"{number} " for number in range(50)]
+    for death in (Death("31 "), Death()):
+        try:
+            result = await durable(speaker(*words, death=death), store, publish_events=True).run("go", run_id="it")
+        except Killed:
+            LOG.append("killed")
+    agent = durable(speaker(), store)
+    events = [item async for item in agent.events("it")]
+    assert [number for number, _ in events] == list(range(1, len(events) + 1))
+    assert words_of(event for _, event in events) == result.output == "".join(words)
+    for after in (0, 3, 4, 5, len(events) - 1):
+        assert [item async for item in agent.events("it", after=after)] == events[after:]
+    assert json.dumps(events)

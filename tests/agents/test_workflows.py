@@ -1,0 +1,352 @@
+"""Agents in workflows: node by node, as streams, side by side, and many turns of a conversation."""
+
+import asyncio
+import json
+
+import pytest
+from pydantic_ai import Agent, FunctionToolset, RunContext
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.toolsets import DynamicToolset
+
+from durable_ast import InMemoryStore, InstanceConflictError, Workflow
+from durable_ast.backoff import constant
+from durable_ast.pydantic_ai import DurableAgent, TaskConfig, idempotency_key
+
+from .scripted import LOG, Death, Killed, call, note, scripted
+
+pytestmark = pytest.mark.filterwarnings("ignore::durable_ast.NotPersistableWarning")
+
+
+@pytest.fixture(autouse=True)
+def _empty_log():
+    LOG.clear()
+
+
+@pytest.fixture
+def wf():
+    return Workflow("agents", db=InMemoryStore(), default_retries=0)
+
+
+def looker(*turns, death=lambda place: None, **options):
+    agent = scripted(*turns, death=death, **options)
+
+    @agent.tool
+    async def look(ctx: RunContext, where: str = "") -> str:
+        note(f"look {where}")
+        return idempotency_key(ctx)
+
+    return agent
+
+
+async def test_node_by_node_and_as_streams(wf):
+    agent = DurableAgent(Agent(TestModel(), name="tester"), wf)
+
+    @wf.workflow(id="it")
+    async def workflow():
+        async with agent.iter("x") as run:
+            nodes = [type(node).__name__ async for node in run]
+        async with agent.run_stream("y") as stream:
+            text = await stream.get_output()
+        kinds = []
+        async with agent.run_stream_events("z") as events:
+            async for event in events:
+                kinds.append(event.event_kind)
+        return nodes, text, kinds
+
+    nodes, text, kinds = await workflow()
+    assert nodes == ["UserPromptNode", "ModelRequestNode", "CallToolsNode", "End"]
+    assert text == "success (no tool calls)"
+    assert kinds[0] == "part_start" and kinds[-1] == "agent_run_result"
+
+
+@pytest.mark.parametrize("place", ["model 1", "model 2", "look c"])
+@pytest.mark.parametrize("way", ["iter", "events", "stream"])
+async def test_a_death_in_the_middle_of_an_iteration(way, place):
+    store = InMemoryStore()
+
+    def made(death):
+        wf = Workflow("agents", db=store, default_retries=0)
+        turns = [call("look", "a", where="a")], [call("look", "b", where="b")], "done"
+        agent = DurableAgent(looker(*turns, death=death), wf)
+
+        @wf.workflow(id="it")
+        async def workflow():
+            await asyncio.sleep(0)
+            if way == "iter":
+                async with agent.iter("x") as run:
+                    async for _ in run:
+                        pass
+                output = run.result.output
+            elif way == "events":
+                async with agent.run_stream_events("x") as events:
+                    async for event in events:
+                        last = event
+                output = last.result.output
+            else:
+                async with agent.run_stream("x") as stream:
+                    output = await stream.get_output()
+            death("look c")
+            return output
+
+        return workflow
+
+    with pytest.raises(Killed):
+        await made(Death(place))()
+    assert await made(Death())() == "done"
+    assert sorted(LOG) == sorted([*set(LOG), *([place] if place.startswith("model") else [])])
+
+
+async def test_side_by_side(wf):
+    agents = [DurableAgent(looker([call("look", "a", where=str(n))], None, name=f"agent-{n}"), wf) for n in range(3)]
+
+    @wf.workflow(id="it")
+    async def workflow():
+        results = await asyncio.gather(*(agent.run("go") for agent in agents), agents[0].run("again"))
+        return [result.output for result in results], [result.run_id for result in results]
+
+    outputs, run_ids = await workflow()
+    assert len(set(run_ids)) == 4 and all(run_id.startswith("it:agent-") for run_id in run_ids)
+    assert [json.loads(output)["a"] for output in outputs] == [f"{run_id}:a" for run_id in run_ids]
+    before = list(LOG)
+    assert await workflow() == (outputs, run_ids)
+    assert before == LOG
+
+
+async def test_a_conversation_does_not_run_old_turns_again():
+    store = InMemoryStore()
+
+    def made(death):
+        wf = Workflow("agents", db=store)
+
+        def model(messages, info):
+            asked = sum(isinstance(message, ModelResponse) for message in messages)
+            note(f"turn {asked}")
+            death(f"turn {asked}")
+            return ModelResponse(parts=[TextPart(f"answer {asked}")])
+
+        agent = DurableAgent(Agent(FunctionModel(model), name="talker"), wf)
+
+        @wf.workflow(id="talk")
+        async def talk():
+            history = []
+            for turn in range(4):
+                result = await agent.run(f"question {turn}", message_history=history)
+                history = result.all_messages()
+            return len(history), result.output
+
+        return talk
+
+    for turn in range(4):
+        with pytest.raises(Killed):
+            await made(Death(f"turn {turn}"))()
+    assert await made(Death())() == (8, "answer 3")
+    assert [f"turn {turn}" for turn in range(4) for _ in range(2)] == LOG
+
+
+async def test_retries_only_where_they_can_help(wf):
+    class Flaky:
+        def __init__(self, *errors):
+            self.errors = list(errors)
+
+        def __call__(self, messages, info):
+            note("model")
+            if self.errors:
+                raise self.errors.pop(0)
+            return ModelResponse(parts=[TextPart("fine")])
+
+    def made(name, *errors):
+        config = TaskConfig(retries=3, backoff=constant(0))
+        return DurableAgent(Agent(FunctionModel(Flaky(*errors)), name=name), wf, model_task_config=config)
+
+    busy = ModelHTTPError(503, "model"), ModelHTTPError(429, "model"), ConnectionError()
+    assert (await made("busy", *busy).run("x", run_id="busy")).output == "fine"
+    assert len(LOG) == 4
+    LOG.clear()
+    with pytest.raises(ModelHTTPError):
+        await made("wrong", ModelHTTPError(400, "model")).run("x", run_id="wrong")
+    assert len(LOG) == 1
+
+
+async def test_a_tool_says_how_often_it_is_tried(wf):
+    agent = scripted([call("flaky", "f")], None)
+
+    @agent.tool_plain(metadata={"durable": TaskConfig(retries=4, backoff=constant(0))})
+    def flaky() -> str:
+        note("flaky")
+        if LOG.count("flaky") < 5:
+            raise ConnectionError
+        return "fine"
+
+    durable = DurableAgent(agent, wf, tool_task_config=TaskConfig(retries=0))
+    assert (await durable.run("x", run_id="it")).output == '{"f": "fine"}'
+
+
+async def test_toolsets_that_come_with_the_run():
+    store = InMemoryStore()
+
+    def made(death):
+        wf = Workflow("agents", db=store)
+        late = FunctionToolset()
+
+        @late.tool_plain
+        def late_tool() -> str:
+            note("late")
+            return "l"
+
+        def toolset(ctx):
+            dynamic = FunctionToolset()
+
+            @dynamic.tool_plain
+            def dynamic_tool() -> str:
+                note("dynamic")
+                return "d"
+
+            return dynamic
+
+        agent = scripted(
+            [call("late_tool", "a")],
+            [call("dynamic_tool", "b")],
+            None,
+            death=death,
+            toolsets=[DynamicToolset(toolset, id="dynamic")],
+        )
+        return DurableAgent(agent, wf).run("x", run_id="it", toolsets=[late])
+
+    with pytest.raises(Killed):
+        await made(Death("model 2"))
+    assert json.loads((await made(Death())).output) == {"a": "l", "b": "d"}
+    assert LOG.count("dynamic") == LOG.count("late") == 1
+
+
+async def test_other_models(wf):
+    other = TestModel(custom_output_text="other")
+    agent = DurableAgent(Agent(TestModel(), name="tester"), wf, models={"third": TestModel(custom_output_text="third")})
+    assert (await agent.run("x", run_id="1", model=other)).output == "other"
+    assert (await agent.run("x", run_id="1", model=other)).output == "other"
+    assert (await agent.run("x", run_id="2", model="third")).output == "third"
+    with agent.override(model=agent.model, instructions="Be brief."):
+        result = await agent.run("x", run_id="3")
+    assert result.all_messages()[0].instructions == "Be brief."
+
+
+async def test_tools_called_without_a_model(wf):
+    agent = Agent(TestModel(), name="tester")
+
+    @agent.tool_plain
+    def double(number: int) -> int:
+        note("double")
+        return 2 * number
+
+    durable = DurableAgent(agent, wf)
+
+    @wf.workflow(id="it")
+    async def workflow():
+        return [await durable.tool("double", {"number": number}) for number in (1, "2")]
+
+    assert await workflow() == [2, 4] == await workflow()
+    assert LOG == ["double"] * 2
+    assert await durable.tool("double", {"number": 3}) == 6
+    with pytest.raises(ValueError, match="no tool 'treble'; its tools are: double"):
+        await durable.tool("treble", {})
+
+
+def test_run_sync(wf):
+    agent = DurableAgent(scripted("done"), wf)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        assert [agent.run_sync("x", run_id="it").output for _ in range(2)] == ["done", "done"]
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+    assert LOG == ["model 0"]
+
+
+async def test_seen_from_another_process():
+    store = InMemoryStore()
+
+    def made():
+        wf = Workflow("agents", db=store)
+        agent = looker([call("look", "a")], [call("pay", "b")], None)
+
+        @agent.tool_plain(requires_approval=True)
+        def pay() -> str:
+            return "paid"
+
+        return DurableAgent(agent, wf)
+
+    agent = made()
+    running = asyncio.create_task(agent.run("x", run_id="it"))
+    while not await agent.pending("it"):
+        await asyncio.sleep(0.001)
+    before = list(LOG)
+    agent = made()
+    result = agent.wf.handle("it")
+    await agent.approve("it", "b")
+    assert json.loads((await result.result()).output) == {"a": "it:a", "b": "paid"}
+    await running
+    assert [*before, "model 2"] == LOG
+
+
+async def test_ids_without_a_run_id(wf):
+    agent = DurableAgent(scripted("done", "done"), wf)
+
+    class Connection:
+        def __init__(self):
+            self.callback = lambda: None
+
+    first = await agent.run("x", deps={"tenant": "ada"})
+    again = await agent.run("x", deps={"tenant": "ada"})
+    other = await agent.run("x", deps={"tenant": "bob"})
+    assert first.run_id == again.run_id != other.run_id
+    assert first.run_id.startswith("agent-agent-")
+    with pytest.raises(ValueError, match="give it a run_id"):
+        await agent.run("x", deps=Connection())
+    assert LOG == ["model 0"] * 2
+
+
+async def test_dependencies_that_change_while_they_are_used(wf):
+    agent = scripted([call("look", "a")], None)
+
+    @agent.tool
+    def look(ctx: RunContext) -> int:
+        ctx.deps.append("looked")
+        return len(ctx.deps)
+
+    durable = DurableAgent(agent, wf)
+    deps = []
+    for _ in range(2):
+        assert json.loads((await durable.run("x", run_id="it", deps=deps)).output) == {"a": 1}
+    with pytest.raises(InstanceConflictError):
+        await durable.run("y", run_id="it", deps=deps)
+
+
+async def test_the_same_run_at_once(wf):
+    agent = DurableAgent(looker([call("look", "a")], None), wf)
+    results = await asyncio.gather(*(agent.run("x", run_id="it") for _ in range(3)))
+    assert len({result.output for result in results}) == 1
+    assert LOG == ["model 0", "look ", "model 1"]
+
+
+async def test_a_run_in_the_background(wf):
+    agent = DurableAgent(looker([call("look", "a")], None), wf)
+    handle = await agent.start("x", run_id="it")
+    assert (await handle.result()).output == (await agent.run("x", run_id="it")).output
+    assert LOG == ["model 0", "look ", "model 1"]
+
+
+async def test_outputs_of_classes_inside_of_functions(wf):
+    from pydantic import BaseModel
+
+    class City(BaseModel):
+        name: str
+
+    def model(messages, info):
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {"response": [{"name": "Paris"}]})])
+
+    agent = DurableAgent(Agent(FunctionModel(model), output_type=list[City], name="cities"), wf)
+    for _ in range(2):
+        assert (await agent.run("x", run_id="it")).output == [City(name="Paris")]

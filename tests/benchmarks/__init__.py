@@ -1,0 +1,1 @@
+"""What durability costs: ``python -m tests.benchmarks`` prints it, nothing here asserts it."""

@@ -1,0 +1,1 @@
+"""Instances whose code was edited since their last checkpoint."""

@@ -1,0 +1,130 @@
+"""What the workers share: a file, or a server that can be killed and comes back with all it confirmed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+class File:
+    """A SQLite file; it has no server that could die."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder / 'durable.db'}"
+        self.options: dict[str, Any] = {}
+
+    def restart(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+class Redis:
+    """A server of its own that flushes each write."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = _free_port()
+        self._command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"]
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self.options: dict[str, Any] = {"lease": 1.5}
+        self._start()
+
+    @staticmethod
+    def is_installed() -> bool:
+        return shutil.which("redis-server") is not None
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        _wait_for_port(self._port)
+
+    def restart(self) -> bool:
+        """Kill it, and start it again."""
+        self._process.kill()
+        self._process.wait()
+        self._start()
+        return True
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Postgres:
+    """A cluster of its own, restarted as if the power had failed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._programs = _postgres_programs()
+        assert self._programs is not None
+        # pytest's own folders are closed to the user that the server runs as
+        self._folder = Path(tempfile.mkdtemp(prefix="chaos-postgres-"))
+        self._data, self._port = self._folder / "data", _free_port()
+        self._as_user: dict[str, Any] = {}
+        if os.getuid() == 0:  # PostgreSQL does not run as root
+            user = pwd.getpwnam("postgres")
+            self._as_user = {"user": user.pw_uid, "group": user.pw_gid}
+            os.chown(self._folder, user.pw_uid, user.pw_gid)
+        self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", "durable", "--no-sync")
+        self.url = f"postgresql://durable@127.0.0.1:{self._port}/postgres"
+        self.options: dict[str, Any] = {"lease": 1.5}
+        self._control("start")
+
+    @staticmethod
+    def is_installed() -> bool:
+        return _postgres_programs() is not None
+
+    def _run(self, program: str, *arguments: str) -> None:
+        assert self._programs is not None
+        command = [str(self._programs / program), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **self._as_user)
+
+    def _control(self, action: str) -> None:
+        settings = f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+        log = str(self._data / "log")
+        self._run("pg_ctl", action, "-w", "-m", "immediate", "-D", str(self._data), "-l", log, "-o", settings)
+
+    def restart(self) -> bool:
+        self._control("restart")
+        return True
+
+    def close(self) -> None:
+        self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self._data))
+        shutil.rmtree(self._folder)
+
+
+KINDS: dict[str, Any] = {"sqlite": File, "redis": Redis, "postgres": Postgres}
+
+
+def _postgres_programs() -> Path | None:
+    """The folder of the newest PostgreSQL that is installed."""
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        return Path(on_path).parent
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
+    return found[-1].parent if found else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.02)

@@ -1,0 +1,205 @@
+"""Where functions come from: their source is found, and is the right one."""
+
+import functools
+import importlib
+import linecache
+import os
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from durable_ast import DurableBackend, NoSourceCodeException, make_durable
+from tests.effects import step
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+from tests.effects import step
+
+async def program(x):
+    value = await step(x)
+    return value + 1
+"""
+
+
+async def run(function, *args):
+    return await make_durable(function)(*args, orchestration_backend=DurableBackend())
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Makes modules from text."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = []
+
+    def make(text, name="origin_module"):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        importlib.invalidate_caches()
+        made.append(name)
+        return importlib.import_module(name)
+
+    yield make
+    for name in made:
+        sys.modules.pop(name, None)
+
+
+async def test_a_module(module):
+    assert await run(module(PROGRAM).program, 1) == 2
+
+
+async def test_a_zip_file(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("origin_in_a_zip.py", PROGRAM)
+    monkeypatch.syspath_prepend(str(tmp_path / "packed.zip"))
+    assert await run(importlib.import_module("origin_in_a_zip").program, 1) == 2
+
+
+async def test_a_notebook_cell():
+    name = "<ipython-input-7-abcdef>"
+    linecache.cache[name] = (len(PROGRAM), None, PROGRAM.splitlines(keepends=True), name)
+    namespace = {"__name__": "__main__"}
+    exec(compile(PROGRAM, name, "exec"), namespace)
+    assert await run(namespace["program"], 1) == 2
+
+
+async def test_text_that_nobody_kept():
+    namespace = {"__name__": "__main__"}
+    exec(compile(PROGRAM, "<nobody>", "exec"), namespace)
+    with pytest.raises(NoSourceCodeException, match=r"<nobody>:4: program: .*linecache"):
+        make_durable(namespace["program"])
+
+
+def test_a_file_that_was_edited_after_its_import(module, tmp_path):
+    program = module(PROGRAM).program
+    path = tmp_path / "origin_module.py"
+    path.write_text(PROGRAM.replace("value + 1", "value + 2"))
+    os.utime(path, (0, 0))
+    with pytest.raises(NoSourceCodeException, match="edited after it was imported"):
+        make_durable(program)
+
+
+async def test_two_functions_on_one_line(module):
+    made = module(
+        """
+        from tests.effects import step
+        def both(first, second): return first, second
+        async def one(x): return await step(x)
+        one, two = (lambda: one)(), None
+        if True: one = [f for f in [one]][0]
+        def factories(): return [(lambda: 1), (lambda: 2)]
+        class A: f = staticmethod(lambda x: x); g = staticmethod(lambda x: -x)
+        async def program():
+            a, b = factories(); c = A.g; await step(1)
+            return a(), b(), c(3)
+        """
+    )
+    assert await run(made.program) == (1, 2, -3)
+
+
+async def test_a_factory(module):
+    made = module(
+        """
+        from tests.effects import step
+        def adder(amount):
+            async def add(x):
+                return await step(x) + amount
+            return add
+        """
+    )
+    assert await run(made.adder(2), 1) == 3
+    assert await run(made.adder(5), 1) == 6
+
+
+class Counter:
+    def __init__(self, start):
+        self.start = start
+
+    async def method(self, x):
+        return self.start + await step(x)
+
+    async def __call__(self, x):
+        return self.start - await step(x)
+
+    @classmethod
+    async def made(cls, x):
+        return cls(await step(x)).start
+
+    @staticmethod
+    async def plain(x):
+        return await step(x)
+
+
+def logged(function):
+    @functools.wraps(function)
+    async def around(*args):
+        return "logged", await function(*args)
+
+    return around
+
+
+def unnamed(function):
+    async def around(*args):
+        return "unnamed", await function(*args)
+
+    return around
+
+
+@logged
+async def with_wraps(x):
+    return await step(x)
+
+
+@unnamed
+async def without_wraps(x):
+    return await step(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "result"),
+    [
+        (Counter(5).method, 6),
+        (Counter(5), 4),
+        (Counter.made, 1),
+        (Counter.plain, 1),
+        (with_wraps, ("logged", 1)),
+        (without_wraps, ("unnamed", 1)),
+    ],
+)
+async def test_methods_objects_and_decorated_functions(function, result):
+    assert await run(function, 1) == result
+
+
+COMMAND = (
+    "import asyncio; from durable_ast import DurableBackend, make_durable\n"
+    "async def f(x):\n    await asyncio.sleep(0)\n    return x + 1\n"
+    "print(asyncio.run(make_durable(f)(1, orchestration_backend=DurableBackend())))"
+)
+
+
+@pytest.mark.parametrize("arguments", [["-c", COMMAND], ["-"]])
+def test_the_command_line(arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *arguments], input=COMMAND, env=environment, capture_output=True, text=True, check=False
+    )
+    if arguments == ["-c", COMMAND]:
+        assert done.stdout == "2\n"
+    else:
+        assert done.stdout == "2\n" or "NoSourceCodeException" in done.stderr
+
+
+def test_a_script(tmp_path):
+    (tmp_path / "script.py").write_text(COMMAND)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "2\n"

@@ -1,0 +1,178 @@
+"""gather, TaskGroup, create_task and their like: each branch goes on where it stood."""
+
+import asyncio
+
+from .anywhere import anywhere, breaks, work
+
+
+async def two(name):
+    first = await work((name, 1))
+    return first, await work((name, 2))
+
+
+async def only(name, turns=1, error=None):
+    return await (work(name, turns) if error is None else breaks(name, error, turns))
+
+
+@anywhere(at_least=6)
+async def test_gather():
+    return await asyncio.gather(two("a"), two("b"), only("c", 3))
+
+
+@anywhere(at_least=3)
+async def test_gather_after_steps_and_before():
+    start = await work("start")
+    results = await asyncio.gather(*(two(i) for i in range(5)))
+    return start, results, await work("end")
+
+
+@anywhere()
+async def test_gather_returns_exceptions():
+    return [
+        str(result)
+        for result in await asyncio.gather(two("a"), only("b", 1, ValueError("b")), two("c"), return_exceptions=True)
+    ]
+
+
+@anywhere()
+async def test_gather_first_error():
+    try:
+        await asyncio.gather(two("a"), only("b", 1, ValueError("b")), two("c"))
+    except ValueError as error:
+        return str(error), await work("after", 20)
+
+
+@anywhere()
+async def test_nested_gather():
+    async def inner(name):
+        return await asyncio.gather(two((name, "x")), two((name, "y")))
+
+    return await asyncio.gather(inner("a"), inner("b"), two("c"))
+
+
+@anywhere()
+async def test_shared_list():
+    results = []
+
+    async def into(name):
+        results.append(await work((name, 1)))
+        results.append(await work((name, 2)))
+
+    await asyncio.gather(into("a"), into("b"), into("c"))
+    return sorted(results), await work("end")
+
+
+@anywhere()
+async def test_task_awaited_later():
+    task = asyncio.create_task(two("task"))
+    first = await work("first")
+    second = await work("second")
+    return first, second, await task, task.done(), task.result()
+
+
+@anywhere()
+async def test_task_keeps_its_name():
+    task = asyncio.create_task(two("task"), name="my own")
+    await work("first")
+    await work("second")
+    await task
+    return task.get_name()
+
+
+@anywhere()
+async def test_task_group():
+    async with asyncio.TaskGroup() as group:
+        one = group.create_task(two("a"))
+        other = group.create_task(two("b"))
+        await work("inside")
+    return one.result(), other.result(), await work("end")
+
+
+@anywhere()
+async def test_task_group_with_a_failure():
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(two("a"))
+            group.create_task(only("b", 10, ValueError("b")))
+    except* ValueError as errors:
+        text = [str(error) for error in errors.exceptions]
+    return text, await work("end")
+
+
+@anywhere()
+async def test_wait_first_completed():
+    tasks = [asyncio.create_task(only(name, turns)) for name, turns in (("slow", 40), ("fast", 1))]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    names = [task.result() for task in done], len(pending)
+    await asyncio.wait(pending)
+    return names, [task.result() for task in tasks]
+
+
+@anywhere()
+async def test_as_completed():
+    results = []
+    for next_one in asyncio.as_completed([only("a", 9), only("b", 2), two("c")]):
+        results.append(await next_one)
+    return sorted(map(str, results))
+
+
+@anywhere()
+async def test_wait_for():
+    return await asyncio.wait_for(two("a"), 100), await work("b")
+
+
+@anywhere()
+async def test_wait_for_times_out():
+    async def long():
+        try:
+            await work("first")
+            await asyncio.sleep(100)
+        finally:
+            await work("cleanup")
+
+    try:
+        await asyncio.wait_for(long(), 0.02)
+    except TimeoutError:
+        return await work("late")
+
+
+@anywhere(late=True)
+async def test_timeout_around_branches():
+    async def forever(name):
+        await two(name)
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await work((name, "cleanup"))
+
+    try:
+        async with asyncio.timeout(0.05):
+            await asyncio.gather(forever("a"), forever("b"))
+    except TimeoutError:
+        return await work("late", 10)
+
+
+@anywhere()
+async def test_shield():
+    inner = asyncio.create_task(two("inner"))
+    first = await work("first")
+    return first, await asyncio.shield(inner)
+
+
+@anywhere()
+async def test_cancel_a_branch():
+    async def long():
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            await work("cleanup 1")
+            await work("cleanup 2")
+            raise
+
+    task = asyncio.create_task(long())
+    await work("before")
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return "cancelled", await work("after"), task.cancelled()

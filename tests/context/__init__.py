@@ -1,0 +1,1 @@
+"""What surrounds the code of an instance: context variables, tasks, logging."""

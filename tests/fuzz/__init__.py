@@ -1,0 +1,1 @@
+"""Random programs: each must do the same plainly, durably, and resumed from every checkpoint."""

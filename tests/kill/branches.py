@@ -1,0 +1,78 @@
+"""Functions with several branches, to be killed."""
+
+import asyncio
+import time
+
+from durable_ast import make_durable
+
+from .programs import log, step, threaded
+
+WIDTH = 20
+LENGTH = 20
+
+
+async def lane(number: int, results: list[int]) -> int:
+    """A branch of twenty steps, with a list that all branches share."""
+    total = 0
+    for index in range(LENGTH):
+        total += await (threaded if index % 2 else step)(number * LENGTH + index)
+    results.append(number)
+    return total
+
+
+@make_durable
+async def lanes() -> tuple[list[int], list[int]]:
+    """Twenty branches of twenty steps."""
+    results: list[int] = []
+    totals = await asyncio.gather(*(lane(number, results) for number in range(WIDTH)))
+    return totals, sorted(results)
+
+
+async def failing(number: int) -> None:
+    """The third member of a group."""
+    for index in range(5):
+        await threaded(number * LENGTH + index)
+    raise LookupError("the third")
+
+
+async def lasting(number: int) -> None:
+    """A member that is cancelled, and takes two steps in cleaning up."""
+    index = 0
+    try:
+        while True:
+            await threaded(number * LENGTH + index)
+            index += 1
+            await asyncio.sleep(0.002)
+    finally:
+        log("cleaning", number)
+        await asyncio.sleep(0.01)
+        log("cleaned", number)
+        await step(number * LENGTH + LENGTH - 2)
+        await step(number * LENGTH + LENGTH - 1)
+
+
+@make_durable
+async def group() -> str:
+    """A task group whose third member fails."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(lasting(0))
+            tasks.create_task(lasting(1))
+            tasks.create_task(failing(2))
+    except* LookupError as errors:
+        text = repr(errors.exceptions)
+    return text
+
+
+@make_durable
+async def late() -> str:
+    """A timeout that is over before what it is around."""
+    await step(0)
+    try:
+        async with asyncio.timeout(1.5):
+            log("inside", time.time())
+            await asyncio.gather(asyncio.sleep(1000), step(1))
+    except TimeoutError:
+        await step(2)
+        return "timeout"
+    return "no timeout"

@@ -1,0 +1,40 @@
+"""Steps that are killed while they run: what has finished inside stays, attempts go on being counted."""
+
+import collections
+
+import pytest
+
+from .harness import Killer
+from .programs import STEPS_OF_STEPS
+from .test_kill import run_killed
+
+
+@pytest.fixture
+def killer(tmp_path):
+    return Killer(tmp_path)
+
+
+def test_kills_inside_of_steps(killer):
+    run_killed(killer, "steps_of_steps", 12, STEPS_OF_STEPS)
+    assert killer.result("it") == [number * number for number in range(STEPS_OF_STEPS)]
+    ran = collections.Counter(number for _, number in killer.steps())
+    assert set(ran) == set(range(STEPS_OF_STEPS))
+    at_once = 6
+    assert ran.total() - STEPS_OF_STEPS <= killer.kills * at_once
+
+
+def test_attempts_and_keys_survive(killer):
+    run_killed(killer, "steps_of_steps", 12, STEPS_OF_STEPS)
+    attempts = collections.defaultdict(list)
+    keys = collections.defaultdict(set)
+    for _, kind, *words in killer.lines():
+        if kind == "attempt":
+            number, attempt, key = " ".join(words).split()
+            attempts[number].append(int(attempt))
+            keys[number].add(key)
+    assert len(attempts) == STEPS_OF_STEPS // 13
+    for number, made in attempts.items():
+        assert made == sorted(made) and set(made) == {1, 2, 3}, "an attempt was forgotten"
+        assert len(keys[number]) == 1, "another key for the same call"
+    assert sum(map(len, attempts.values())) <= 3 * len(attempts) + killer.kills
+    assert len(set.union(*keys.values())) == len(keys), "one key for two calls"

@@ -1,0 +1,250 @@
+"""Classes that a function defines: what they are after a resume.  PYTEST_DONT_REWRITE"""
+
+import abc
+import collections
+import dataclasses
+import enum
+import types
+import typing
+from typing import Generic, TypeVar
+
+from tests.effects import note, step
+from tests.everywhere import everywhere
+
+T = TypeVar("T")
+
+
+@everywhere()
+async def test_super_and_the_class_cell():
+    class Base:
+        def name(self):
+            return "base"
+
+    class Derived(Base):
+        def name(self):
+            return super().name() + "+" + __class__.__name__
+
+    await step(1)
+    one = Derived()
+    await step(2)
+    return one.name(), isinstance(one, Base), Derived.__mro__[1] is Base, type(one) is Derived, Base.__qualname__
+
+
+@everywhere()
+async def test_no_code_of_the_definition_runs_again():
+    class Meta(type):
+        def __new__(meta, name, bases, namespace, **options):
+            note(("new", name))
+            return super().__new__(meta, name, bases, namespace)
+
+        def __init__(cls, name, bases, namespace, **options):
+            note(("init", name, options))
+            super().__init__(name, bases, namespace)
+
+    class Named:
+        def __set_name__(self, owner, name):
+            note(("named", name))
+            self.name = name
+
+    class Plugin(metaclass=Meta):
+        field = Named()
+
+        def __init_subclass__(cls, *, key, **rest):
+            note(("plugged in", key))
+            cls.key = key
+            super().__init_subclass__(**rest)
+
+    class Mine(Plugin, key=7):
+        pass
+
+    class Small(Plugin, key=8):
+        __slots__ = ("a", "__b")
+
+        def __init__(self):
+            self.a, self.__b = 1, 2
+
+        def both(self):
+            return self.a, self.__b
+
+    await step(1)
+    return Mine.key, Mine.field.name, type(Mine) is Meta, Mine.__bases__ == (Plugin,), Small().both(), Small.__slots__
+
+
+@everywhere()
+async def test_slots_properties_and_wrapped_methods():
+    class Point:
+        __slots__ = ("__dict__", "x")
+        shared = 1
+
+        def __init__(self, x):
+            self.x = x
+
+        @property
+        def double(self):
+            """Twice."""
+            return self.x * 2
+
+        @double.setter
+        def double(self, value):
+            self.x = value // 2
+
+        @classmethod
+        def origin(cls):
+            return cls(0)
+
+        @staticmethod
+        def unit():
+            return Point(1)
+
+    point = Point(3)
+    point.extra = "e"
+    await step(1)
+    point.double = 8
+    await step(2)
+    return point.x, point.double, point.extra, Point.double.__doc__, Point.origin().x, Point.unit().x, Point.__slots__
+
+
+@everywhere()
+async def test_abstract_classes_and_what_is_registered():
+    class Shape(abc.ABC):
+        @abc.abstractmethod
+        def area(self): ...
+
+    class Square(Shape):
+        def area(self):
+            return 4
+
+    class Foreign:
+        pass
+
+    Shape.register(Foreign)
+    await step(1)
+    try:
+        Shape()
+    except TypeError as error:
+        failed = "abstract" in str(error)
+    return failed, Square().area(), isinstance(Foreign(), Shape), isinstance(3, Shape)
+
+
+@everywhere()
+async def test_generic_classes():
+    class Box(Generic[T]):
+        def __init__(self, held: T) -> None:
+            self.held = held
+
+    await step(1)
+    return Box[int](3).held, Box.__parameters__ == (T,), Box[int].__origin__ is Box
+
+
+@everywhere()
+async def test_enums():
+    class Colour(enum.Enum):
+        RED = 1
+        GREEN = 2
+
+        def next(self):
+            return Colour(self.value % 2 + 1)
+
+    red = Colour.RED
+    await step(1)
+    return red is Colour.RED, red.next() is Colour.GREEN, list(Colour)[1].name
+
+
+@everywhere()
+async def test_a_class_that_says_it_is_another():
+    class Fake(str):
+        __class__ = types.SimpleNamespace
+
+    await step(1)
+    return isinstance(Fake("x"), types.SimpleNamespace), Fake("x").upper()
+
+
+@everywhere()
+async def test_instances_go_when_the_last_name_goes():
+    alive = []
+
+    class Counted:
+        def __init__(self):
+            alive.append(1)
+
+        def __del__(self):
+            alive.pop()
+
+    one = Counted()
+    two = [one]
+    await step(1)
+    del one
+    await step(2)
+    two.clear()
+    return len(alive)
+
+
+@everywhere()
+async def test_views_and_proxies_go_on_showing_their_mapping():
+    shown = {"a": 1}
+    keys, values, items = shown.keys(), shown.values(), shown.items()
+    proxy = types.MappingProxyType(shown)
+    await step(1)
+    shown["b"] = 2
+    await step(2)
+    return list(keys), list(values), list(items), dict(proxy)
+
+
+@everywhere()
+async def test_dataclasses():
+    @dataclasses.dataclass
+    class Order:
+        number: int
+        lines: list = dataclasses.field(default_factory=list)
+        note: str = "none"
+
+        def size(self):
+            return len(self.lines)
+
+    @dataclasses.dataclass(frozen=True, order=True)
+    class Version:
+        major: int
+        minor: int = dataclasses.field(default=0, compare=False)
+
+    order = Order(1)
+    await step(1)
+    order.lines.append(await step(2))
+    assert Version(1) < Version(2)
+    return order == Order(1, [2]), order.size(), repr(order), [f.name for f in dataclasses.fields(Order)]
+
+
+@everywhere()
+async def test_dataclasses_with_slots_and_bases():
+    @dataclasses.dataclass(slots=True, kw_only=True)
+    class Base:
+        a: int
+        b: int = 2
+
+    @dataclasses.dataclass
+    class Derived(Base):
+        c: int = dataclasses.field(default=3, repr=False)
+        kinds: typing.ClassVar[list] = []
+
+        def __post_init__(self):
+            self.kinds.append(self.c)
+
+    held = Derived(a=1)
+    await step(1)
+    other = Derived(4, a=0)
+    return repr(held), repr(other), held == Derived(a=1), Derived.kinds, Base(a=1).__slots__, Base(a=5).b
+
+
+@everywhere()
+async def test_named_tuples():
+    Pair = collections.namedtuple("Pair", "x y", defaults=[5])
+
+    class Named(typing.NamedTuple):
+        a: int
+        b: str = "b"
+
+        def both(self):
+            return f"{self.a}{self.b}"
+
+    pair, named = Pair(1), Named(2)
+    await step(1)
+    return pair, pair.y, Pair(3)._replace(x=4), named.both(), Named(7).b, named._asdict(), type(named) is Named

@@ -1,0 +1,1 @@
+"""The repository itself: its texts, its picture, its package."""

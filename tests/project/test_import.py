@@ -1,0 +1,16 @@
+"""`import durable_ast` is cheap."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = {"redis", "psycopg", "pydantic", "pydantic_ai", "typer", "rich", "click", "starlette", "uvicorn", "cloudpickle",
+         "cryptography", "zstandard", "hypothesis", "unittest", "multiprocessing", "sqlite3", "ctypes", "zoneinfo"}  # fmt: skip
+
+
+def test_it_imports_nothing_heavy() -> None:
+    program = "import sys, durable_ast; print(*{name.partition('.')[0] for name in sys.modules})"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "durable_ast" in found
+    assert not HEAVY.intersection(found)

@@ -1,0 +1,1 @@
+"""Tests of the saved form of an instance."""

@@ -1,0 +1,1 @@
+"""Steps, their attempts, and what happens inside of them."""

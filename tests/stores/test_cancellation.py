@@ -1,0 +1,72 @@
+"""Tasks that are cancelled while a store is at work for them."""
+
+import asyncio
+
+import pytest
+
+from durable_ast import DiskStateStore, DurableBackend, InMemoryStateStore, SQLiteStore, make_durable
+
+
+async def step(number):
+    return number
+
+
+@make_durable
+async def count(steps: int) -> int:
+    total = 0
+    for number in range(steps):
+        total += await step(number)
+    return total
+
+
+@pytest.fixture(params=["memory", "disk", "sqlite"])
+def backend(request, tmp_path):
+    stores = {
+        "memory": InMemoryStateStore,
+        "disk": lambda: DiskStateStore(tmp_path),
+        "sqlite": lambda: SQLiteStore(tmp_path / "durable.db"),
+    }
+    return DurableBackend(stores[request.param]())
+
+
+def start(backend, number):
+    return asyncio.create_task(count(20, orchestration_backend=backend, instance_id=f"it-{number}"))
+
+
+async def test_cancelling_one_instance_does_not_reach_another(backend):
+    """Instances that checkpoint at once share what the store does; not their cancellation."""
+    tasks = [start(backend, number) for number in range(20)]
+    for task in tasks[:10]:
+        await asyncio.sleep(0.002)
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[10:] == [190] * 10
+    assert all(result == 190 or isinstance(result, asyncio.CancelledError) for result in results)
+
+
+async def test_a_cancelled_instance_goes_on_when_it_is_called_again(backend):
+    """Whatever the moment, also while it is being acquired: it stays in nobody's hands."""
+    for turns in range(30):
+        task = start(backend, turns)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert await asyncio.wait_for(start(backend, turns), 10) == 190
+
+
+def test_event_loops_may_end_at_any_moment(backend):
+    """One store, many event loops, each closed while instances are at work."""
+
+    async def begin(turns: int) -> None:
+        tasks = [start(backend, number) for number in range(5)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert len(tasks) == 5
+
+    async def finish() -> list[int]:
+        return await asyncio.gather(*(start(backend, number) for number in range(5)))
+
+    for turns in range(15):
+        asyncio.run(begin(turns))
+    assert asyncio.run(asyncio.wait_for(finish(), 20)) == [190] * 5

@@ -1,0 +1,1 @@
+"""Values that a frame holds while its process is killed."""

@@ -1,0 +1,1 @@
+"""Checkpoints that one Python has written and another one reads."""

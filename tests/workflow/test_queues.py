@@ -1,0 +1,120 @@
+"""Runs that wait for their turn."""
+
+import asyncio
+import time
+
+import pytest
+
+from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
+
+
+class Shop:
+    """A process with a queue, and what it has run."""
+
+    def __init__(self, store, **limits):
+        self.wf = Workflow("shop", db=store, default_retries=0)
+        self.queue = self.wf.queue("orders", **limits)
+        self.running, self.most, self.log = [], 0, []
+
+        @self.wf.task
+        async def work(name):
+            self.log.append(name)
+            self.running.append(name)
+            self.most = max(self.most, len(self.running))
+            await asyncio.sleep(0.02)
+            self.running.remove(name)
+
+        @self.wf.workflow(id="order-{name}")
+        async def order(name):
+            await work(name)
+            return name
+
+        self.order = order
+
+    async def finish(self, handles):
+        return [await handle.result(timeout=60) for handle in handles]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path):
+    return InMemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "s.db")
+
+
+async def test_so_many_at_a_time(store):
+    shop = Shop(store, concurrency=2)
+    handles = [await shop.queue.start(shop.order, number) for number in range(7)]
+    assert await shop.finish(handles) == list(range(7))
+    assert shop.most == 2
+    assert sorted(shop.log) == list(range(7))
+    await shop.wf.close()
+
+
+async def test_limits_hold_for_all_processes(store):
+    one, other = Shop(store, concurrency=1), Shop(store, concurrency=1)
+    handles = [await shop.queue.start(shop.order, f"{i}") for i in range(3) for shop in (one, other)]
+    await one.finish(handles)
+    assert sorted(one.log + other.log) == ["0", "1", "2"]
+    assert one.most <= 1 and other.most <= 1
+    for shop in (one, other):
+        await shop.wf.close()
+
+
+async def test_priority_keys_and_delay(store):
+    shop = Shop(store, concurrency=1)
+    due = time.monotonic() + 1.0
+    first = await shop.queue.start(shop.order, "first", delay=due - time.monotonic())
+    low = await shop.queue.start(shop.order, "low", delay=due - time.monotonic())
+    high = await shop.queue.start(shop.order, "high", priority=1, delay=due - time.monotonic() - 0.1)
+    assert await first.status() is Status.PAUSED
+    await shop.finish([first, low, high])
+    assert shop.log == ["high", "first", "low"]
+    await shop.wf.close()
+
+
+async def test_so_many_of_one_key(store):
+    shop = Shop(store, per_key=1)
+    handles = [await shop.queue.start(shop.order, f"{key}{i}", key=key) for i in range(3) for key in "ab"]
+    await shop.finish(handles)
+    assert shop.most <= 2
+    assert [name for name in shop.log if name[0] == "a"] == ["a0", "a1", "a2"]
+    await shop.wf.close()
+
+
+async def test_a_rate(store):
+    shop = Shop(store, rate=(2, 3600))
+    handles = [await shop.queue.start(shop.order, number) for number in range(4)]
+    await shop.finish(handles[:2])
+    await asyncio.sleep(0.6)
+    assert shop.log == [0, 1]
+    assert await handles[2].status() is Status.PAUSED
+    await shop.wf.close()
+
+
+async def test_a_run_is_queued_once(store):
+    shop = Shop(store, concurrency=1)
+    handles = [await shop.queue.start(shop.order, "x") for _ in range(3)]
+    await shop.finish(handles)
+    await shop.queue.start(shop.order, "x")
+    await asyncio.sleep(0.5)
+    assert shop.log == ["x"]
+    assert [run.id for run in await shop.wf.list()] == ["order-x"], "the queue is no run"
+    await shop.wf.close()
+
+
+async def test_another_process_takes_over(store):
+    shop = Shop(store, concurrency=1)
+    handles = [await shop.queue.start(shop.order, number) for number in range(4)]
+    await handles[0].result(timeout=60)
+    await shop.queue.stop()
+    await shop.wf.runs.stop()
+    other = Shop(store, concurrency=1)
+    await other.wf.recover()
+    assert [await other.wf.handle(handle.id).result(timeout=60) for handle in handles] == [0, 1, 2, 3]
+    assert other.most == 1
+    await other.wf.close()
+
+
+@pytest.mark.parametrize("limits", [{"concurrency": 0}, {"per_key": 0}, {"rate": (0, 1)}, {"rate": (1, 0)}])
+def test_nonsense_is_refused(limits):
+    with pytest.raises(ValueError, match="of queue 'orders' must be"):
+        Shop(InMemoryStore(), **limits)

@@ -1,0 +1,132 @@
+"""Workflows that are started by the clock."""
+
+import asyncio
+import datetime
+
+import pytest
+
+from durable_ast import InMemoryStore, Workflow
+
+UTC = datetime.UTC
+
+
+def at(text):
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+class Shop:
+    """A process with a schedule, and what it has run."""
+
+    def __init__(self, store, **options):
+        self.wf = Workflow("shop", db=store)
+        self.done = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+        @self.wf.schedule("0 9 * * *", **options)
+        async def report(time):
+            await self.opened()
+            self.done.append(time.isoformat(timespec="minutes"))
+
+        self.report = report
+
+    async def opened(self):
+        await self.gate.wait()
+
+    async def clock(self, text):
+        await self.wf.scheduler.fire(at(text))
+        if self.gate.is_set():
+            for run in await self.wf.list():
+                await self.wf.handle(run.id).result(timeout=30)
+
+
+@pytest.fixture
+def store():
+    return InMemoryStore()
+
+
+async def test_a_time_starts_one_run_in_all_processes(store):
+    one, other = Shop(store), Shop(store)
+    for shop in (one, other):
+        await shop.clock("2024-01-01 08:00")
+    for shop in (one, other, one):
+        await shop.clock("2024-01-01 09:00")
+    assert one.done + other.done == ["2024-01-01T09:00+00:00"]
+    await other.clock("2024-01-02 09:00:30")
+    assert other.done == ["2024-01-02T09:00+00:00"]
+    assert [run.id for run in await one.wf.list()] == [
+        "shop-report@2024-01-02T09:00+00:00",
+        "shop-report@2024-01-01T09:00+00:00",
+    ]
+
+
+@pytest.mark.parametrize(("catch_up", "days"), [("none", []), ("latest", [4]), ("all", [2, 3, 4])])
+async def test_times_that_were_missed(store, catch_up, days):
+    await Shop(store, catch_up=catch_up).clock("2024-01-01 10:00")
+    shop = Shop(store, catch_up=catch_up, overlap="allow")
+    await shop.clock("2024-01-04 12:00")
+    assert sorted(shop.done) == [f"2024-01-0{day}T09:00+00:00" for day in days]
+    shop.done.clear()
+    await shop.clock("2024-01-05 09:00")
+    assert shop.done == ["2024-01-05T09:00+00:00"]
+
+
+@pytest.mark.parametrize(("overlap", "days"), [("skip", [1]), ("allow", [1, 2])])
+async def test_a_run_that_has_not_ended(store, overlap, days):
+    shop = Shop(store, overlap=overlap)
+    shop.gate.clear()
+    for time in ("2024-01-01 08:00", "2024-01-01 09:00", "2024-01-02 09:00"):
+        await shop.clock(time)
+    shop.gate.set()
+    await shop.clock("2024-01-02 10:00")
+    assert sorted(shop.done) == [f"2024-01-0{day}T09:00+00:00" for day in days]
+
+
+async def test_a_time_zone_with_daylight_saving(store):
+    shop = Shop(store, tz="Europe/Berlin")
+    await shop.clock("2024-03-29 12:00")
+    await shop.clock("2024-03-30 08:00")
+    await shop.clock("2024-03-31 07:00")
+    assert shop.done == ["2024-03-30T09:00+01:00", "2024-03-31T09:00+02:00"]
+
+
+async def test_a_run_is_not_started_early(store):
+    wf = Workflow("shop", db=store)
+
+    @wf.schedule("* * * * *")
+    async def tick(time): ...
+
+    for time in ("2024-01-01 08:00", "2024-01-01 08:01:40", "2024-01-01 08:01:59.9"):
+        await wf.scheduler.fire(at(time))
+    assert [run.id for run in await wf.list()] == ["shop-tick@2024-01-01T08:01+00:00"]
+
+
+async def test_the_clock_is_watched():
+    wf = Workflow("shop", db=InMemoryStore())
+    ran = asyncio.Event()
+
+    @wf.schedule("* * * * *")
+    async def tick():
+        ran.set()
+
+    await wf.instances.save("schedule shop-tick@", {"passed": "2024-01-01T00:00:00+00:00"})
+    async with wf:
+        async with asyncio.timeout(30):
+            await ran.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cron": "61 * * * *"}, "is no cron expression"),
+        ({"tz": "Mars/Olympus"}, "is no time zone"),
+        ({"overlap": "maybe"}, "overlap must be one of"),
+        ({"catch_up": "maybe"}, "catch_up must be one of"),
+    ],
+)
+def test_nonsense_is_refused(arguments, message):
+    wf = Workflow("shop", db=InMemoryStore())
+    with pytest.raises(ValueError, match=message):
+
+        @wf.schedule(**{"cron": "* * * * *", **arguments})
+        async def tick(): ...

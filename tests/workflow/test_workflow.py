@@ -1,0 +1,252 @@
+"""Runs of workflow functions: started by calling them, found by their ids."""
+
+import asyncio
+import decimal
+import enum
+import inspect
+
+import pytest
+
+from durable_ast import InMemoryStore, InstanceConflictError, RunContext, SQLiteStore, Status, Workflow
+from durable_ast.backoff import constant
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@pytest.fixture
+def wf():
+    return Workflow("shop", db=InMemoryStore(), default_retries=0)
+
+
+async def test_a_finished_run_gives_its_result_and_runs_nothing(wf):
+    calls = []
+
+    @wf.workflow(id="order-{order_id}")
+    async def order(order_id):
+        calls.append(order_id)
+        return {order_id: Colour.RED}, decimal.Decimal("1.10")
+
+    for _ in range(3):
+        assert await order(7) == ({7: Colour.RED}, decimal.Decimal("1.10"))
+    assert await order(8) == ({8: Colour.RED}, decimal.Decimal("1.10"))
+    assert calls == [7, 8]
+
+
+async def test_an_explicit_id(wf):
+    @wf.workflow(id="order-{order_id}")
+    async def order(order_id, run_id=None):
+        return order_id, run_id, RunContext.current().run_id
+
+    assert await order.run("mine", 1) == (1, None, "mine")
+    assert await order.run(run_id="by name", order_id=2) == (2, None, "by name")
+    assert await order.run("both", 3, run_id="argument") == (3, "argument", "both")
+    with pytest.raises(TypeError, match="needs a run id"):
+        await order.run()
+
+
+async def test_without_an_id_the_arguments_name_the_run(wf):
+    calls = []
+
+    @wf.workflow
+    async def order(order_id, express=False):
+        calls.append(order_id)
+        return RunContext.current().run_id
+
+    assert await order(7) == "shop-order-7-False" == await order(7, express=False)
+    assert calls == [7]
+
+
+async def test_one_id_is_one_run(wf):
+    @wf.workflow(id="w")
+    async def one(x):
+        return x
+
+    @wf.workflow(id="w")
+    async def other(x):
+        return x
+
+    assert await one(1) == 1
+    with pytest.raises(InstanceConflictError, match="other arguments"):
+        await one(2)
+    with pytest.raises(InstanceConflictError, match="use another id"):
+        await other(1)
+
+
+async def test_a_failed_run_goes_on_where_it_failed(wf):
+    calls = []
+    broken = [True]
+
+    @wf.task
+    async def fetch():
+        calls.append("fetch")
+        return 1
+
+    @wf.task
+    async def save(value):
+        calls.append("save")
+        if broken[0]:
+            raise OSError("disk full")
+        return value
+
+    @wf.workflow(id="w")
+    async def run():
+        return await save(await fetch())
+
+    handle = wf.handle("w")
+    with pytest.raises(OSError, match="disk full"):
+        await run()
+    assert await handle.status() is Status.ERROR
+    assert "disk full" in (await handle.info()).error
+    with pytest.raises(OSError, match="disk full"):
+        await handle.result(timeout=5)
+    broken[0] = False
+    assert await run() == 1
+    assert calls == ["fetch", "save", "save"]
+    assert (await handle.info()).error is None
+
+
+async def test_wrong_arguments_are_refused_before_anything_is_stored(wf):
+    @wf.workflow(id="w-{x}")
+    async def run(x): ...
+
+    with pytest.raises(TypeError, match="missing a required argument: 'x'"):
+        await run()
+    assert await wf.list() == []
+
+
+async def test_two_calls_of_one_run_share_its_outcome(wf):
+    calls = []
+
+    @wf.task
+    async def slow():
+        calls.append(1)
+        await asyncio.sleep(0.05)
+        return object.__name__
+
+    @wf.workflow(id="w")
+    async def run():
+        return await slow()
+
+    assert await asyncio.gather(run(), run(), run()) == ["object"] * 3
+    assert calls == [1]
+
+
+class Shop:
+    def __init__(self, name):
+        self.name = name
+
+
+async def test_methods(wf):
+    class Named(Shop):
+        @wf.task
+        async def label(self, order_id, *, copies=1):
+            return [f"{self.name}/{order_id}"] * copies
+
+        @wf.task
+        def price(self, order_id):
+            return 2 * order_id
+
+        @wf.workflow(id="{self.name}-{order_id}")
+        async def order(self, order_id):
+            return await self.label(order_id, copies=2), await self.price(order_id), RunContext.current().run_id
+
+    assert await Named("eu").order(7) == (["eu/7", "eu/7"], 14, "eu-7")
+    assert await Named("us").order(7) == (["us/7", "us/7"], 14, "us-7")
+
+
+async def test_they_are_coroutine_functions(wf):
+    @wf.task
+    async def task(x: int) -> int:
+        """Doc."""
+        return x
+
+    @wf.workflow
+    async def run(x: int) -> int:
+        """Doc."""
+        return x
+
+    for each in (task, run):
+        assert inspect.iscoroutinefunction(each)
+        assert each.__doc__ == "Doc."
+        assert str(inspect.signature(each)) == "(x: int) -> int"
+    assert run.__name__ == "run"
+
+
+async def test_tasks_outside_of_a_workflow_are_plain_functions(wf):
+    @wf.task(retries=0)
+    async def task(step_id):
+        return step_id
+
+    @wf.task
+    def sync(x):
+        return x
+
+    assert await task(step_id="mine") == "mine"
+    assert await sync(1) == 1
+    assert await wf.list() == []
+
+
+async def test_a_task_has_the_retries_of_its_workflow():
+    wf = Workflow("w", db=InMemoryStore(), default_retries=2, default_backoff=constant(0))
+    attempts = []
+
+    @wf.task
+    async def flaky():
+        attempts.append(1)
+        raise OSError("no")
+
+    @wf.task(retries=0)
+    async def once():
+        attempts.append(2)
+        raise KeyError
+
+    @wf.workflow(id="w-{task.name}")
+    async def run(task):
+        await task()
+
+    with pytest.raises(OSError, match="no"):
+        await run(flaky)
+    with pytest.raises(KeyError):
+        await run(once)
+    assert attempts == [1, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"default_retries": -1}, ValueError),
+        ({"db": "postgresql:db"}, ValueError),
+        ({"db": "mysql://localhost/x"}, ValueError),
+        ({"name": ""}, ValueError),
+        ({"default_backoff": 3}, TypeError),
+    ],
+)
+def test_nonsense_is_refused(arguments, error):
+    with pytest.raises(error):
+        Workflow(**{"name": "w", "db": ":memory:", **arguments})
+
+
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
+async def test_a_database_is_a_path_or_a_url(tmp_path, form):
+    path = str(tmp_path / "d.db")
+    wf = Workflow("w", db=form.format(path))
+    assert isinstance(wf.store, SQLiteStore) and wf.store.path == path
+    await wf.close()
+
+
+async def test_a_result_that_is_changed_later_is_no_other_result(wf):
+    @wf.task
+    async def words():
+        return ["a"]
+
+    @wf.workflow(id="w")
+    async def run():
+        found = await words()
+        found.append("b")
+        return found
+
+    first = await run()
+    first.append("c")
+    assert await run() == ["a", "b"]
