@@ -1,0 +1,1 @@
+"""A month-end billing run that is killed again and again, and comes out right."""
