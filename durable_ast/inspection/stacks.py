@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ..runtime import cut, sources, staged
 from ..runtime.call_stack import CallStack
-from ..state.schema import Record
+from ..state.history import Checkpoint
+from ..state.schema import BRANCHES, Record
 from ..stores.base import InstanceStore
 from .inert import unpickler
 
@@ -63,28 +64,32 @@ class Saved:
         ]
 
 
-_LOOKS = 20
-"""How often a record and its parts are read until both are of one moment."""
-
-
 async def saved_instance(store: InstanceStore, instance_id: str) -> Saved | None:
     """An instance as it stands in a store; None if there is none.
 
     Raises:
         TimeoutError: it moves faster than it can be read.
     """
-    record = await store.read(instance_id)
-    for _ in range(_LOOKS):
-        if record is None:
-            return None
-        parts = await store.parts(instance_id)
-        before, record = record, await store.read(instance_id)
-        if record is not None and record.sequence == before.sequence:
-            checkpoints = [*parts.values(), *([] if record.call_stack is None else [record.call_stack])]
-            return Saved(record, parts, await _texts(store, checkpoints))
-    raise TimeoutError(f"{instance_id} is running, and moves faster than it can be read")
+    whole = await store.whole(instance_id)
+    if whole is None:
+        return None
+    record, parts = whole
+    return Saved(record, parts, await _texts(store, [Checkpoint(record, parts)]))
 
 
-async def _texts(store: InstanceStore, checkpoints: Iterable[bytes]) -> dict[str, str]:
-    found = {version: await store.source(version) for version in sources.versions_in(checkpoints)}
+async def saved_history(store: InstanceStore, instance_id: str) -> list[Saved]:
+    """An instance as its checkpoints that were kept had it, oldest first.
+
+    Raises:
+        TimeoutError: it moves faster than it can be read.
+    """
+    checkpoints = await store.history(instance_id)
+    texts = await _texts(store, checkpoints)
+    return [Saved(each.record, each.parts, texts) for each in checkpoints]
+
+
+async def _texts(store: InstanceStore, checkpoints: Iterable[Checkpoint]) -> dict[str, str]:
+    graphs = [each.record.call_stack or b"" for each in checkpoints]
+    graphs += [data for each in checkpoints for name, data in each.parts.items() if name.startswith(BRANCHES)]
+    found = {version: await store.source(version) for version in sources.versions_in(graphs)}
     return {version: text for version, text in found.items() if text is not None}

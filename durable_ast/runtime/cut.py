@@ -16,6 +16,7 @@ from types import CellType
 from typing import Any, TypeAlias
 
 from ..state import snapshot
+from ..state.schema import BRANCHES
 from .asyncio_state import GatheringFuture
 from .branch import WRAPPERS, Branch
 from .branch_task import BranchTask
@@ -30,10 +31,7 @@ MARK = b"\x02"
 ROOT = 0
 """The number of the branch that the program's own function runs in."""
 
-PREFIX = "b/"
-"""What the names of the records of branches begin with."""
-
-SHARED = "b/s"
+SHARED = f"{BRANCHES}s"
 """The name of the record of what several branches refer to."""
 
 Header: TypeAlias = "tuple[int, int, bool]"
@@ -159,7 +157,7 @@ def _is_passed_on(waiting: Waiting) -> bool:
 
 def key_of(number: int) -> str:
     """The name of the record of a branch."""
-    return f"{PREFIX}{number}"
+    return f"{BRANCHES}{number}"
 
 
 def dump(state: State, names: Names | None) -> tuple[bytes, dict[int, Any]]:
@@ -220,7 +218,7 @@ def state_of(data: bytes, objects: Objects, unpickler: Unpickler = snapshot.unpi
 
 def is_of_branch(name: str) -> bool:
     """Whether this is the name of the record of a branch."""
-    return name.startswith(PREFIX) and name != SHARED
+    return name.startswith(BRANCHES) and name != SHARED
 
 
 def stack_in(data: bytes) -> CallStack:

@@ -10,6 +10,7 @@ from ..backends.durable import DurableBackend
 from ..errors import UnknownRunError
 from ..state.schema import Record, Status
 from .instance import outcome_of
+from .moments import Moment, moments
 
 R = TypeVar("R")
 
@@ -62,6 +63,44 @@ class InstanceHandle(Generic[R]):
         """
         return (await self._record()).status
 
+    async def history(self) -> list[Moment]:
+        """Its checkpoints that are kept, oldest first; the last is how it stands.
+
+        Earlier ones are kept if its program was made with ``history=``.
+
+        Raises:
+            UnknownRunError: there is no such instance.
+
+        >>> import asyncio
+        >>> from durable_ast import DurableBackend, Worker, make_durable, step
+        >>> @step
+        ... async def greet(name: str) -> str:
+        ...     return f"hello {name}"
+        >>> @make_durable(history="all")
+        ... async def greet_all(names: list[str]) -> list[str]:
+        ...     greetings = []
+        ...     while names:
+        ...         greeting = await greet(names.pop())
+        ...         greetings.append(greeting)
+        ...     return greetings
+        >>> async def main():
+        ...     backend = DurableBackend()
+        ...     handle = await greet_all.start(["Bo", "Al"], orchestration_backend=backend)
+        ...     await Worker(backend.store, [greet_all]).run_until_idle()
+        ...     for moment in await handle.history():
+        ...         print(moment.status, moment.locals)
+        >>> asyncio.run(main())
+        ENQUEUED {'names': ['Bo', 'Al']}
+        RUNNING {'names': ['Bo', 'Al']}
+        RUNNING {'names': ['Bo'], 'greetings': []}
+        RUNNING {'names': [], 'greetings': ['hello Al']}
+        SUCCESS {}
+        """
+        found = await moments(self._backend.store, self.instance_id)
+        if not found:
+            raise self._unknown()
+        return found
+
     async def signal(self, name: str, payload: Any = None) -> None:
         """Publish an event to it.
 
@@ -78,8 +117,11 @@ class InstanceHandle(Generic[R]):
     async def _record(self) -> Record:
         record = await self._backend.store.read(self.instance_id)
         if record is None:
-            raise UnknownRunError(f"there is no instance {self.instance_id!r}")
+            raise self._unknown()
         return record
+
+    def _unknown(self) -> UnknownRunError:
+        return UnknownRunError(f"there is no instance {self.instance_id!r}")
 
     def __repr__(self) -> str:
         return f"<instance {self.instance_id!r}>"

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from ..errors import NotPersistableWarning, PauseForEventException
 from ..state import resources, snapshot
+from ..state.history import History
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore
 from . import generators, sources, staged
@@ -48,6 +49,8 @@ class Durability(enum.Enum):
 
 
 OnChange: TypeAlias = Literal["finish", "refuse"]
+Keep: TypeAlias = int | Literal["all"]
+"""How many checkpoints are kept, with the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Settings:
     """Whether a value that cannot be saved is an error, not a warning."""
     on_change: OnChange = "finish"
     """What becomes of an instance that stands in edited code."""
+    history: Keep = 1
 
 
 class Instance:
@@ -95,6 +99,18 @@ class Instance:
         self._flush = settings.durability is not Durability.RELAXED
         self._trail = Trail() if settings.durability is Durability.RELAXED else None
         self._sources = sources.kept_by(store)
+        self._history: History | None = None
+
+    async def remember(self, *, anew: bool) -> None:
+        """Keep earlier checkpoints from now on, if the program wants that.
+
+        Args:
+            anew: whether there are none yet.
+        """
+        keep = self.settings.history
+        if keep != 1:
+            parts = {} if anew else await self.store.parts(self.record.instance_id)
+            self._history = History(None if keep == "all" else keep, self.record, parts)
 
     # checkpoints
 
@@ -167,6 +183,8 @@ class Instance:
         self.record.sequence += 1
         if self.obeyed:
             effects = effects.with_consumed(number for number, in_effect in self.obeyed.items() if in_effect)
+        if self._history is not None:
+            effects = effects.with_parts(self._history.parts(self.record, effects.parts))
         flush = self._flush and flush
         writing = self.store.commit(self.record, effects.consumed, flush, effects.parts, effects.outbox)
         if self._trail is not None:

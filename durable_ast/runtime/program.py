@@ -23,7 +23,7 @@ from .frames import captured_start
 from .functions import Frame, function_of
 from .handle import InstanceHandle
 from .imitation import imitate
-from .instance import Durability, OnChange, Settings
+from .instance import Durability, Keep, OnChange, Settings
 from .running_branch import current
 from .runtime import DurableRuntime
 from .tracebacks import without_library_frames
@@ -67,13 +67,16 @@ class DurableProgram(Generic[P, R]):
         strict: bool = False,
         deep: bool | Iterable[str] = True,
         on_change: OnChange = "finish",
+        history: Keep = 1,
     ) -> None:
         if not isinstance(durability, Durability):
             raise TypeError(f"durability must be a Durability, such as Durability.STRICT, not {durability!r}")
         self.fn = fn
         if on_change not in ("finish", "refuse"):
             raise ValueError(f"on_change must be 'finish' or 'refuse', not {on_change!r}")
-        self.settings = Settings(durability, strict, on_change)
+        if history != "all" and (type(history) is not int or history < 1):
+            raise ValueError(f"history must be 'all', or how many checkpoints to keep, from 1 on, not {history!r}")
+        self.settings = Settings(durability, strict, on_change, history)
         self._deep = deep if isinstance(deep, bool) else frozenset(deep)
         self._owner, function = _unbound(fn)
         imitate(self, function)
@@ -241,6 +244,7 @@ def make_durable(
     strict: bool = False,
     deep: bool | Iterable[str] = True,
     on_change: OnChange = "finish",
+    history: Keep = 1,
 ) -> DurableProgram[P, R]: ...
 @overload
 def make_durable(
@@ -249,6 +253,7 @@ def make_durable(
     strict: bool = False,
     deep: bool | Iterable[str] = True,
     on_change: OnChange = "finish",
+    history: Keep = 1,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], DurableProgram[P, R]]: ...
 
 
@@ -264,6 +269,8 @@ def make_durable(fn: Any = None, **options: Any) -> Any:
         on_change: what becomes of an instance that stands in the middle of code that was edited
             there: it finishes in the code it was started with, or calling it raises
             `CodeChangedError`.  An edit after the place where it stands is taken up in any case.
+        history: how many checkpoints of an instance are kept, with the last one, or ``"all"``; see
+            `InstanceHandle.history`.  Of earlier ones only what is different is stored.
 
     Raises:
         TypeError: `fn` is not an async function.
@@ -309,7 +316,12 @@ def _made_again(
 ) -> DurableProgram[P, R]:
     """A program that was saved, because no name leads to it."""
     return DurableProgram(
-        fn, durability=settings.durability, strict=settings.strict, deep=deep, on_change=settings.on_change
+        fn,
+        durability=settings.durability,
+        strict=settings.strict,
+        deep=deep,
+        on_change=settings.on_change,
+        history=settings.history,
     )
 
 

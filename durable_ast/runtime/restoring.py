@@ -12,6 +12,7 @@ import contextlib
 import functools
 from typing import Any
 
+from ..state.schema import BRANCHES
 from . import sources, variables
 from .async_generators import advance
 from .awaiting import leaf_of
@@ -20,7 +21,7 @@ from .branch_task import BranchTask
 from .branches import Branches
 from .call_stack import CallStack, Waiting
 from .cut import MARK as CUT
-from .cut import PREFIX, ROOT, SHARED, Facts, State, header_of, objects_in, state_of
+from .cut import ROOT, SHARED, Facts, State, header_of, objects_in, state_of
 from .cuts import Settled
 from .frames import restore
 from .functions import Frame
@@ -63,7 +64,7 @@ class _Return:
     async def all(self, data: bytes) -> Frame:
         """Bring all back; gives the outermost frame of the root."""
         instance = self._root.instance
-        stored = await instance.store.parts(instance.record.instance_id, PREFIX)
+        stored = await instance.store.parts(instance.record.instance_id, BRANCHES)
         shared = stored.pop(SHARED, None)
         records = [data, *stored.values()]
         await sources.fetch(instance.store, records)

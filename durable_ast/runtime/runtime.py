@@ -264,8 +264,10 @@ class DurableRuntime:
         try:
             frame = start
             asked: list[Message] = []
-            if frame is None:
-                asked = await self._mailbox(instance)
+            if frame is not None:
+                await instance.remember(anew=True)
+            else:
+                asked = await self._left(instance)
                 assert record.call_stack is not None
                 frame = await self._restored(branch, record.call_stack)
             await instance.begin()
@@ -296,9 +298,10 @@ class DurableRuntime:
         self._call_stack.last_result = result
         return result
 
-    async def _mailbox(self, instance: Instance) -> list[Message]:
+    async def _left(self, instance: Instance) -> list[Message]:
         """What has come while nobody was there; it is read before there are frames that could be lost."""
         try:
+            await instance.remember(anew=False)
             return await self._store.messages(instance.record.instance_id)
         except DurableError as error:
             instance.failure = error  # nothing has run, so the record stays as it is

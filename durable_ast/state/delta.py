@@ -109,8 +109,7 @@ def whole(record: bytes, base: bytes | None, patches: bytes | None) -> bytes:
     state = bytearray(memoryview(base)[_GENERATION:])
     for stored in (b"" if patches is None else patches[_GENERATION:], record[_HEAD:]):
         for hunks in _unpacked(stored):
-            for start, length, new in reversed(hunks):
-                state[start : start + length] = new
+            _patch(state, hunks)
     return bytes(state)
 
 
@@ -124,6 +123,22 @@ def diff(old: bytes, new: bytes) -> list[Hunk]:
     hunks: list[Hunk] = []
     _compare(old, 0, len(old), new, 0, len(new), hunks)
     return hunks
+
+
+def patched(old: bytes, hunks: list[Hunk]) -> bytes:
+    """What `diff` was given as the new bytes.
+
+    >>> patched(b"one two", diff(b"one two", b"one and two"))
+    b'one and two'
+    """
+    state = bytearray(old)
+    _patch(state, hunks)
+    return bytes(state)
+
+
+def _patch(state: bytearray, hunks: list[Hunk]) -> None:
+    for start, length, new in reversed(hunks):
+        state[start : start + length] = new
 
 
 def _compare(old: bytes, old_start: int, old_end: int, new: bytes, start: int, end: int, hunks: list[Hunk]) -> None:

@@ -19,6 +19,9 @@ FORMAT = 1
 
 State: TypeAlias = dict[str, Any]
 
+BRANCHES = "b/"
+"""What the names of those parts begin with that hold the branches of an instance."""
+
 
 class Status(enum.StrEnum):
     """Where an instance stands."""

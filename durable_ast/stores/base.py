@@ -20,7 +20,8 @@ from typing import Any, TypeAlias
 
 from ..errors import InvalidEventNameError, InvalidInstanceIdError
 from ..state import snapshot
-from ..state.schema import Message, Outgoing, Record, State, Status
+from ..state.history import Checkpoint, history_in
+from ..state.schema import BRANCHES, Message, Outgoing, Record, State, Status
 from .steps import Store
 
 MAX_ID_LENGTH = 512
@@ -28,8 +29,11 @@ MAX_ID_LENGTH = 512
 
 Parts: TypeAlias = Mapping[str, bytes | None]
 NO_PARTS: Parts = MappingProxyType({})
-TRANSIENT = ("b/", "j/")
+TRANSIENT = (BRANCHES, "j/")
 """What the names of those parts begin with that are gone once the instance has ended for good."""
+
+_LOOKS = 20
+"""How often a record and its parts are read until both are of one moment."""
 
 CONTROL = "."
 """What the names of messages begin with that are for the runtime: they reach an instance whatever
@@ -195,6 +199,34 @@ class InstanceStore(StateStore, Store):
     @abstractmethod
     async def parts(self, instance_id: str, prefix: str = "") -> dict[str, bytes]:
         """The parts of an instance whose names begin with `prefix`."""
+
+    async def whole(self, instance_id: str) -> tuple[Record, dict[str, bytes]] | None:
+        """The instance with its parts, all of one moment; None if there is none.
+
+        Raises:
+            TimeoutError: it moves faster than it can be read.
+        """
+        record = await self.read(instance_id)
+        for _ in range(_LOOKS):
+            if record is None:
+                return None
+            parts = await self.parts(instance_id)
+            before, record = record, await self.read(instance_id)
+            if record is not None and record.sequence == before.sequence:
+                return record, parts
+        raise TimeoutError(f"{instance_id} is running, and moves faster than it can be read")
+
+    async def history(self, instance_id: str) -> list[Checkpoint]:
+        """The checkpoints of an instance that were kept, oldest first; the last is the instance as it
+        stands, and none if there is no such instance.
+
+        How many are kept its program says; see `make_durable`.
+
+        Raises:
+            TimeoutError: it moves faster than it can be read.
+        """
+        whole = await self.whole(instance_id)
+        return [] if whole is None else history_in(*whole)
 
     @abstractmethod
     async def messages(self, instance_id: str) -> list[Message]:

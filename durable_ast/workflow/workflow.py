@@ -14,7 +14,7 @@ from ..backends.durable import DurableBackend
 from ..backoff import Backoff, exponential
 from ..errors import DurableError, InstanceConflictError
 from ..runtime.event_log import follow
-from ..runtime.instance import SIGNALS, Durability
+from ..runtime.instance import SIGNALS, Durability, Keep
 from ..runtime.program import make_durable
 from ..runtime.questions import pending
 from ..runtime.retries import Policy
@@ -55,6 +55,7 @@ class Workflow:
         default_retries: how often a task is tried again after it failed, unless it says so itself.
         default_backoff: how long to wait before that; see `durable_ast.backoff`.
         durability: how far a checkpoint may be behind; see `Durability`.
+        history: how many checkpoints of a run are kept, with the last one, or ``"all"``.
 
     Raises:
         ValueError: there is no store for this URL, or `default_retries` is negative.
@@ -77,6 +78,7 @@ class Workflow:
         default_backoff: Backoff = DEFAULT_BACKOFF,
         *,
         durability: Durability = Durability.STRICT,
+        history: Keep = 1,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError(f"a workflow needs a name, not {name!r}")
@@ -89,6 +91,7 @@ class Workflow:
         self.instances = self.backend.store
         self.runs = Runs()
         self._durability = durability
+        self._history: Keep = history
         self.scheduler = Scheduler(self, self._start_scheduled)
         self._queues: builtins.list[Queue] = []
         self._functions: dict[str, WorkflowFunction[..., Any]] = {}
@@ -118,7 +121,7 @@ class Workflow:
         """
 
         def decorate(fn: Callable[P, Coroutine[Any, Any, R]]) -> WorkflowFunction[P, R]:
-            program = make_durable(fn, durability=self._durability)
+            program = make_durable(fn, durability=self._durability, history=self._history)
             function = WorkflowFunction(self, program, id)
             self._functions[str(program.key)] = function
             return function

@@ -372,3 +372,26 @@ def test_without_its_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("rich", "typer") else find(name))
     with pytest.raises(SystemExit, match=r"needs typer and rich: pip install 'durable-ast\[cli\]'"):
         durable_ast.cli.main()
+
+
+def test_show_looks_back_where_the_history_is_kept(cli: Cli, folder: Path) -> None:
+    source = (folder / "shop.py").read_text().replace("@make_durable\n", '@make_durable(history="all")\n')
+    (folder / "shop.py").write_text(source)
+    cli("run", "shop:order", "2", "--id", "o-1")
+    cli("send", "o-1", "approved", "true")
+    cli("run", "shop:order", "--id", "o-1")
+    listed = cli("show", "o-1", "--history", "--json").data
+    assert [(item["checkpoints"], item["status"]) for item in listed] == [
+        (0, "RUNNING"),
+        (1, "WAITING"),
+        (2, "RUNNING"),
+        (3, "SUCCESS"),
+    ]
+    lines = cli("show", "o-1", "--history").out.splitlines()
+    assert "waits for event 'approved'" in lines[2]
+    assert "collect:23" in lines[2]
+    shown = cli("show", "o-1", "--at", "1")
+    assert '❱ 23     answer = await wait_for_event("approved")' in shown.out
+    missing = cli("show", "o-1", "--at", "9")
+    assert missing.code == 1
+    assert "checkpoint 9 of o-1 is not kept" in missing.err

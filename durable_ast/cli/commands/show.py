@@ -17,9 +17,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from ...inspection.doing import moment
 from ...inspection.places import Place
 from ...inspection.plain import as_json
-from ...inspection.stacks import saved_instance
+from ...inspection.stacks import Saved, saved_history, saved_instance
 from ...inspection.view import FrameView, InstanceView, Variable, view_of
 from ...state.schema import Status
 from ...stores.base import check_instance_id
@@ -47,6 +48,10 @@ def register(app: typer.Typer) -> None:
 def show(
     instance: InstanceId,
     full: Annotated[bool, typer.Option("--full", help="Whole functions and whole values.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="List its checkpoints that are kept.")] = False,
+    at: Annotated[
+        int | None, typer.Option("--at", metavar="N", help="Show how it stood at that checkpoint.", show_default=False)
+    ] = None,
     db: Database = None,
     json: Json = False,
 ) -> None:
@@ -56,20 +61,55 @@ def show(
     """
     use_folder(Path.cwd())
     with Screen(json) as screen:
-        asyncio.run(_show(screen, check_instance_id(instance), full, db))
+        found = asyncio.run(_found(check_instance_id(instance), history or at is not None, db))
+        if history:
+            screen.give([as_json(view_of(saved)) for saved in found])
+            screen.show(_checkpoints(found))
+            return
+        if at is not None:
+            found = [saved for saved in found if saved.record.sequence == at]
+        if not found:
+            raise Failure(
+                f"checkpoint {at} of {instance} is not kept",
+                "`--history` lists those that are; make_durable(..., history=) says how many",
+            )
+        view = view_of(found[-1])
+        screen.give(as_json(view))
+        screen.show(*picture(view, screen.out.width, full=full))
 
 
-async def _show(screen: Screen, instance: str, full: bool, db: str | None) -> None:
+async def _found(instance: str, history: bool, db: str | None) -> list[Saved]:
+    """The instance as it stands, with its earlier checkpoints if they are wanted, oldest first."""
     async with opened(db) as store:
         try:
-            saved = await saved_instance(store, instance)
+            saved = None if history else await saved_instance(store, instance)
+            found = await saved_history(store, instance) if history else [saved] if saved is not None else []
         except TimeoutError as error:
             raise Failure(str(error), "try again") from None
-    if saved is None:
+    if not found:
         raise Failure(f"there is no instance {instance}", "`durable-ast ls` lists those that there are")
-    view = view_of(saved)
-    screen.give(as_json(view))
-    screen.show(*picture(view, screen.out.width, full=full))
+    return found
+
+
+def _checkpoints(found: Sequence[Saved]) -> Table:
+    """The checkpoints of an instance, a row each."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="faint")
+    table.add_column("checkpoint", justify="right")
+    table.add_column("at", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("line", no_wrap=True)
+    table.add_column("", overflow="fold", style="faint")
+    for saved in found:
+        view = view_of(saved)
+        cursors = [f"{frame.place.function}:{frame.place.cursor[0]}" for frame in view.frames if frame.place.cursor]
+        table.add_row(
+            str(saved.record.sequence),
+            moment(saved.record.updated_at),
+            status_text(saved.record.status),
+            cursors[-1] if cursors else "",
+            view.note or view.doing,
+        )
+    return table
 
 
 def picture(view: InstanceView, width: int, *, full: bool = False) -> list[RenderableType]:
