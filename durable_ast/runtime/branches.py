@@ -212,7 +212,7 @@ class Branches:
         if line.is_inward:
             self.cuts.changed.add(branch)
         line.waiting, line.order, line.state, line.is_inward = waiting, self._order, None, is_inward
-        line.wake_at, line.cancelled = None, False
+        line.wake_at, line.cancelled = None, _is_being_cancelled(branch)
         self.cuts.parts.moved.add(branch)
         self._rests(branch, None)
 
@@ -274,6 +274,12 @@ class Branches:
         if self.has_ended:
             return None
         return self.cuts.request(branch, effects, is_pause=pause is not None, step=step)
+
+
+def _is_being_cancelled(branch: Branch) -> bool:
+    """Whether the task, which is running, will learn at its next await that it is cancelled."""
+    task: Any = branch.task
+    return task is not None and task._must_cancel is True  # also a task in C has this
 
 
 def start_branch(

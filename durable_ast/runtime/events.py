@@ -192,9 +192,16 @@ async def sleep_to(branch: Branch, due: float, result: Any, *, saved: bool = Fal
 
 
 async def until(due: float) -> None:
-    """Wait for a time of the clock, in seconds since 1970."""
-    while (left := due - time.time()) > 0:
-        await asyncio.sleep(min(left, _LONGEST_NAP))
+    """Wait for a time of the clock, in seconds since 1970.
+
+    As with `asyncio.sleep`, others get their turn and a cancellation arrives even if there is no time left.
+    """
+    left = due - time.time()
+    while True:
+        await asyncio.sleep(min(max(left, 0), _LONGEST_NAP))
+        left = due - time.time()
+        if left <= 0:
+            return
 
 
 async def _saved(branch: Branch, saving: Awaitable[None] | None) -> None:

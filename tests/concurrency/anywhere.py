@@ -104,7 +104,8 @@ async def check(
     durably = await outcome(run(function, args, store, events, options))
     log = list(LOG)
     if plain:
-        assert await outcome(function(*copy.deepcopy(args))) == durably, "durable and plain runs differ"
+        plainly = await outcome(function(*copy.deepcopy(args)))
+        assert plainly == durably, f"durable and plain runs differ: {durably} instead of {plainly}"
         assert late or Counter(log) == Counter(LOG), "durable and plain runs have other effects"
     assert len(store.states) >= at_least, f"only {len(store.states)} states were saved"
     for index, (_, state) in enumerate(store.states):

@@ -1,8 +1,11 @@
 """gather, TaskGroup, create_task and their like: each branch goes on where it stood."""
 
 import asyncio
+import contextlib
 
-from .anywhere import anywhere, breaks, work
+import pytest
+
+from .anywhere import anywhere, breaks, check, work
 
 
 async def two(name):
@@ -176,3 +179,33 @@ async def test_cancel_a_branch():
         await task
     except asyncio.CancelledError:
         return "cancelled", await work("after"), task.cancelled()
+
+
+async def until_cancelled(name, seen, naps):
+    """Step after step; whether it was cancelled before it gave up."""
+    try:
+        for index in range(30):
+            await work((name, index), 0)
+            if naps:
+                await asyncio.sleep(0.0001)
+            else:
+                await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        seen.add(name)
+        raise
+
+
+async def cancel_of_siblings(turns, naps):
+    seen = set()
+    with contextlib.suppress(ExceptionGroup):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(until_cancelled("a", seen, naps))
+            group.create_task(until_cancelled("b", seen, naps))
+            group.create_task(only("c", turns, ValueError("c")))
+    return sorted(seen)
+
+
+@pytest.mark.parametrize("naps", [False, True], ids=["yields", "naps"])
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancellation_that_comes_while_a_checkpoint_is_written_is_not_lost(turns, naps):
+    await check(cancel_of_siblings, (turns, naps), True, True, 1, {}, {})

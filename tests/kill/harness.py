@@ -68,8 +68,10 @@ class Killer:
 
     def finish(self, process: subprocess.Popen[str]) -> None:
         """Let the process come to its end."""
-        with process:
+        try:
             assert process.wait(60) == 0
+        finally:
+            self.kill(process)
 
     def wait_for_lines(self, process: subprocess.Popen[str], count: int) -> None:
         """Wait until the process has logged some lines, or has ended."""
