@@ -21,6 +21,7 @@ class Emitter:
     ``_statements``  the block that is being filled
     ``_serials``     how many names of each kind are taken
     ``_operands``    how many operand temporaries are alive; the next is one more
+    ``_highest``     how many of them were alive at once, in the innermost construct that is guarded
     ``_holders``     locals that keep an iterator or manager alive for as long as a construct runs
     ``_exits``       from the outside in: None for a loop, a `Completion` for a suspending finally
     """
@@ -29,7 +30,7 @@ class Emitter:
         self.suspensions = suspensions
         self._statements: list[Statement] = []
         self._serials: Counter[str] = Counter()
-        self._operands = 0
+        self._operands = self._highest = 0
         self._holders: list[str] = []
         self._exits: list[Completion | None] = []
 
@@ -49,6 +50,7 @@ class Emitter:
     def operand(self) -> str:
         """A hidden local for one operand; the next statement takes the same names again."""
         self._operands += 1
+        self._highest = max(self._highest, self._operands)
         return f".t{self._operands}"
 
     # statements
@@ -100,14 +102,19 @@ class Emitter:
 
     @contextmanager
     def guarded(self) -> Iterator[list[str]]:
-        """A ``try`` body: gives the holders that were made inside, for the handlers to clear."""
+        """What an exception may leave halfway: gives the holders and operands that were made inside, for
+        whoever catches it to clear."""
         outer, self._holders = self._holders, []
         inner = self._holders
+        highest, alive = self._highest, self._operands
+        self._highest = alive
         try:
             yield inner
         finally:
+            outer.extend(inner)
             self._holders = outer
-            self._holders.extend(inner)
+            inner.extend(f".t{i + 1}" for i in range(alive, self._highest))
+            self._highest = max(highest, self._highest)
 
     # ways out
 

@@ -339,7 +339,7 @@ class Lowering(Expressions):
                 entered = self.holder("w")
         with self.operands():
             context = self.linear(item.context_expr)
-        with self.block() as body:
+        with self.guarded() as holders, self.block() as body:
             target = item.optional_vars
             if target is not None and target in self.suspensions:
                 assert entered is not None
@@ -352,7 +352,7 @@ class Lowering(Expressions):
                 for statement in node.body:
                     self.statement(statement)
         self.emit(With(context, manager, entered, target, body, node))
-        self.clear([name for name in (manager, entered) if name], item.context_expr)
+        self.clear([name for name in (manager, entered, *holders) if name], item.context_expr)
 
     def statement_of(self, node: ast.stmt) -> None:
         """Lower a part of a statement that was split."""
@@ -392,7 +392,7 @@ class Lowering(Expressions):
     def _finally(self, node: ast.Try) -> None:
         completion = None
         if self.suspensions.any(node.finalbody):
-            completion = Completion(self.fresh("p"), self.fresh("e"))
+            completion = Completion(self.fresh("p"), self.holder("e"))
         with self.guarded() as holders, self.completing(completion), self.block() as body:
             if node.handlers:
                 self.statement_of(replaced(node, finalbody=[]))

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import _abc  # type: ignore[import-not-found]
 import abc
+import collections.abc
 import enum
 import io
+import numbers
 import types
+import weakref
 from types import GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
@@ -47,7 +50,19 @@ def reduce_class(cls: type) -> Reduced:
     if attributes.pop("_abc_impl", None) is not None:
         registered = [found for link in _abc._get_dump(cls)[0] if (found := link()) is not None]
     written = take_written(cls, attributes)
-    return _make, (meta, cls.__name__, cls.__bases__, first), (attributes, registered, written), None, None, _fill
+    state = attributes, registered, written, _joined(cls)
+    return _make, (meta, cls.__name__, cls.__bases__, first), state, None, None, _fill
+
+
+_FAMOUS = [vars(module)[name] for module in (collections.abc, numbers) for name in module.__all__]
+"""The abstract classes of the standard library that others are registered with."""
+
+
+def _joined(cls: type) -> list[Any]:
+    """The famous abstract classes that a class was registered with: they do not know it elsewhere."""
+    if all(link.__callback__ is None for link in weakref.getweakrefs(cls)):
+        return []  # a registry would be told of its end
+    return [abstract for abstract in _FAMOUS if any(link() is cls for link in _abc._get_dump(abstract)[0])]
 
 
 def _is_of_c(cls: type) -> bool:
@@ -108,12 +123,14 @@ def _quiet(bases: tuple[type, ...]) -> type | None:
     return _Quiet if any(base.__dictoffset__ for base in bases) else _QuietWithoutDict
 
 
-def _fill(cls: type, state: tuple[dict[str, Any], list[type], dict[str, Any] | None]) -> None:
-    attributes, registered, written = state
+def _fill(cls: type, state: tuple[dict[str, Any], list[type], dict[str, Any] | None, list[Any]]) -> None:
+    attributes, registered, written, joined = state
     for name, value in attributes.items():
         type.__setattr__(cls, name, value)
     for other in registered:
         abc.ABCMeta.register(cls, other)  # type: ignore[arg-type]
+    for abstract in joined:
+        abstract.register(cls)
     if written is not None:
         write_again(cls, written)
 

@@ -95,7 +95,14 @@ def _attributes(error: BaseException) -> dict[str, Any]:
     cls: Any = type(error)
     names = (*_fields(cls), *copyreg._slotnames(cls))  # type: ignore[attr-defined]
     kept = {name: getattr(error, name) for name in names if getattr(error, name, None) is not None}
-    return {**kept, **getattr(error, "__dict__", {})}
+    return {**kept, **_own_attributes(error)}
+
+
+def _own_attributes(error: BaseException) -> dict[str, Any]:
+    """What is in the ``__dict__`` of an exception.  To ask for that would make one, and what has one is
+    pickled otherwise."""
+    _, _, *state = BaseException.__reduce__(error)
+    return state[0] if state else {}
 
 
 @functools.cache

@@ -1,14 +1,17 @@
 """Tracebacks in a snapshot: the lines they print, with the marks under the expressions.
 
-A traceback refers to frames, and nobody but the interpreter can make a frame.  So for each line a
-piece of code is run that raises in that place: same file, same name, same line and columns.
+A traceback refers to frames, and nobody but the interpreter can make a frame.  So for each line there
+is a generator that would raise in that place: same file, same name, same line and columns.  It is
+never started: the frame of one that runs would hold on to all the frames that it was called from.
 """
 
 from __future__ import annotations
 
 import ast
+import dis
+import functools
 import itertools
-from types import CodeType, TracebackType
+from types import CodeType, FunctionType, TracebackType
 from typing import Any, TypeAlias
 
 from .snapshot import Reduced, register
@@ -43,34 +46,28 @@ def _place(code: CodeType, instruction: int) -> Place:
 
 def _restored(lines: list[Line]) -> TracebackType | None:
     traceback: TracebackType | None = None
-    for line in reversed(lines):
-        raised = _raised_at(*line)
-        traceback = TracebackType(traceback, raised.tb_frame, raised.tb_lasti, raised.tb_lineno)
+    for filename, name, qualname, module, line, place in reversed(lines):
+        code, instruction = _raising(filename, name, qualname, line, place)
+        namespace: dict[str, Any] = {"__name__": module, "__builtins__": {}}
+        generator = FunctionType(code, namespace)()
+        traceback = TracebackType(traceback, generator.gi_frame, instruction, line or code.co_firstlineno)
     return traceback
 
 
-def _raised_at(
-    filename: str, name: str, qualname: str, module: str | None, line: int | None, place: Place
-) -> TracebackType:
-    """A traceback of one line."""
-    code = compile(_raise_at(line, place), filename, "exec", dont_inherit=True)
-    code = code.replace(co_name=name, co_qualname=qualname)
-    namespace: dict[str, Any] = {"__name__": module, "__builtins__": {}, "error": _Here}
-    raised: TracebackType | None = None
-    try:
-        exec(code, namespace)
-    except _Here as error:
-        raised = error.__traceback__
-    assert raised is not None and raised.tb_next is not None
-    return raised.tb_next
+@functools.lru_cache(maxsize=256)
+def _raising(filename: str, name: str, qualname: str, line: int | None, place: Place) -> tuple[CodeType, int]:
+    """The code of a generator that raises in a place, and the instruction that does."""
+    module = compile(_raise_at(line, place), filename, "exec", dont_inherit=True)
+    code: CodeType = next(value for value in module.co_consts if isinstance(value, CodeType))
+    raises = (at.offset for at in dis.get_instructions(code) if at.opname == "RAISE_VARARGS")
+    return code.replace(co_name=name, co_qualname=qualname), next(raises)
 
 
 def _raise_at(line: int | None, place: Place) -> ast.Module:
     first, last, column, last_column = place
     known = (first or line or 1, column or 0, last or first or line or 1, last_column or 0)
-    where = dict(zip(("lineno", "col_offset", "end_lineno", "end_col_offset"), known, strict=True))
-    return ast.Module([ast.Raise(ast.Name("error", ast.Load(), **where), None, **where)], [])
-
-
-class _Here(Exception):
-    """Raised for its traceback."""
+    module = ast.parse("def generator():\n raise error\n yield")
+    for node in ast.walk(module):
+        if "lineno" in node._attributes:
+            node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = known  # type: ignore[attr-defined]
+    return module

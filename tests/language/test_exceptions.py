@@ -1,7 +1,9 @@
 """Exceptions, handlers and ``finally`` around awaits.  PYTEST_DONT_REWRITE"""
 
+import contextlib
 import sys
 import traceback
+import weakref
 
 from tests.effects import fail, fail_later, nested, note, step, turn
 from tests.everywhere import everywhere
@@ -427,3 +429,51 @@ async def test_a_naked_exception_in_a_star_clause_that_fails():
         raise ValueError(1)
     except* ValueError:
         raise ValueError(await step(2))
+
+
+class Held:
+    """Something whose end can be seen."""
+
+
+@everywhere()
+async def test_nothing_that_an_exception_left_halfway_is_held_on_to():
+    async def ended(reference):
+        await step("ended?")
+        return reference() is None
+
+    found = []
+    held = Held()
+    reference = weakref.ref(held)
+    with contextlib.suppress(ValueError):
+        raise ValueError(held, await step("suppressed"))
+    del held
+    found.append(await ended(reference))
+    held = Held()
+    reference = weakref.ref(held)
+    try:
+        raise ValueError(held, await step("caught"))
+    except ValueError:
+        del held
+        await step("handling")
+    found.append(await ended(reference))
+    held = Held()
+    reference = weakref.ref(held)
+    try:
+        try:
+            raise ValueError(held)
+        finally:
+            del held
+            await step("leaving")
+            raise TypeError from None
+    except TypeError as error:
+        error.__context__ = None
+        await step("handling")
+    found.append(await ended(reference))
+    assert all(found), found
+
+
+@everywhere()
+async def test_an_exception_is_pickled_as_if_it_had_never_been_saved():
+    error = ValueError("text")
+    await step("saved")
+    return len(error.__reduce__()), len(ImportError("text").__reduce__())

@@ -1,7 +1,7 @@
 """Classes that a function defines: what they are after a resume.  PYTEST_DONT_REWRITE"""
 
 import abc
-import collections
+import collections.abc
 import dataclasses
 import enum
 import types
@@ -248,3 +248,30 @@ async def test_named_tuples():
     pair, named = Pair(1), Named(2)
     await step(1)
     return pair, pair.y, Pair(3)._replace(x=4), named.both(), Named(7).b, named._asdict(), type(named) is Named
+
+
+@everywhere()
+async def test_a_class_that_was_registered_with_an_abstract_one_stays_so():
+    class Parent:
+        pass
+
+    class Child(Parent):
+        pass
+
+    def kind(subject):
+        match subject:
+            case {}:
+                return "mapping"
+            case [*_]:
+                return "sequence"
+
+    found = [kind(Child())]
+    await step("defined")
+    collections.abc.Mapping.register(Parent)
+    await step("registered")
+
+    class Late(Parent):
+        pass
+
+    await step("defined another")
+    return found, kind(Parent()), kind(Child()), kind(Late()), isinstance(Late(), collections.abc.Mapping)
