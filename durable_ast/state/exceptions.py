@@ -101,8 +101,9 @@ def _attributes(error: BaseException) -> dict[str, Any]:
 def _own_attributes(error: BaseException) -> dict[str, Any]:
     """What is in the ``__dict__`` of an exception.  To ask for that would make one, and what has one is
     pickled otherwise."""
-    _, _, *state = BaseException.__reduce__(error)
-    return state[0] if state else {}
+    reduced: Any = BaseException.__reduce__(error)
+    own: dict[str, Any] = reduced[2] if len(reduced) > 2 else {}
+    return own
 
 
 @functools.cache
