@@ -21,7 +21,7 @@ from . import backoff
 from .backends.base import OrchestrationBackend
 from .backends.durable import DurableBackend
 from .backoff import constant, exponential, linear
-from .compiler.table import CodeBlock
+from .compiler.code_block import CodeBlock
 from .compiler.transform import DurableAstTransformer, transform_to_durable_ast
 from .context import RunContext
 from .errors import (

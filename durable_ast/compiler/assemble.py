@@ -6,26 +6,19 @@ Keeps:   its free variables (they become free variables of the code, whatever sc
          private name mangling, ``__class__`` and ``super()``, ``__future__`` flags.
 """
 
-import __future__
-
 import ast
-import functools
-import operator
 import sys
 import warnings
-import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import CodeType
 
 from ..errors import UnsupportedSyntaxError
 from .build import function, parameters
-from .lowered import Flavour, Lowered
-
-FUTURE_FLAGS = functools.reduce(
-    operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-)
-"""The bits of ``co_flags`` that stand for ``from __future__`` imports."""
+from .code_objects import FUTURE_FLAGS, note_made
+from .kinds import Flavour
+from .lowered import Lowered
+from .source import FunctionSource
 
 _FACTORY = ".factory"
 _TOO_NESTED = "too many statically nested blocks"
@@ -43,9 +36,10 @@ class Origin:
     imports: tuple[str, ...]
 
     @classmethod
-    def of(cls, code: CodeType, class_name: str | None, imports: tuple[str, ...]) -> "Origin":
+    def of(cls, source: FunctionSource) -> "Origin":
+        code = source.plain
         flags = code.co_flags & FUTURE_FLAGS
-        return cls(code.co_filename, flags, code.co_name, code.co_qualname, class_name, imports)
+        return cls(code.co_filename, flags, code.co_name, code.co_qualname, source.class_name, source.imports)
 
 
 def assemble(
@@ -89,26 +83,8 @@ def assemble(
                 "innermost ones to a function of their own."
             ) from error
     made = _find(code, origin.qualname).replace(co_name=origin.name)
-    for nested in nested_codes(made):
-        _made[id(nested)] = weakref.ref(nested)
+    note_made(made)
     return made
-
-
-def is_made(code: CodeType) -> bool:
-    """Whether `code` is nested in code that was assembled here: its source needs no proof."""
-    found = _made.get(id(code))
-    return found is not None and found() is code
-
-
-_made: dict[int, weakref.ref[CodeType]] = {}
-
-
-def nested_codes(code: CodeType) -> Iterator[CodeType]:
-    """All code objects inside a code object."""
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            yield const
-            yield from nested_codes(const)
 
 
 def _decorated(lowered: Lowered) -> bool:

@@ -1,33 +1,21 @@
-"""A compiled function: the passes in their order, and what they found.
+"""A compiled function: what the runtime, `explain` and the version check read.
 
-Nothing here runs anything: `Compiled` is a set of facts that the runtime, `explain` and the version
-check read.
+Nothing here compiles or runs anything.  What only people and twins need, the lowered form, is made
+again when it is asked for: a function that was compiled by an earlier process is not compiled in this one.
 """
 
-import ast
-from collections.abc import Iterable
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from types import CodeType
+from typing import TYPE_CHECKING
 
-from ..errors import UnsupportedSyntaxError
-from .assemble import Origin, assemble
-from .build import replaced
-from .constructs import Around, constructs
-from .liveness import liveness
-from .lower import lower
-from .lowered import Lowered
-from .managers import Managers, managers
-from .names import BLOCK, CELLS, CHILD, INTRINSICS, LATE, REENTRY, SCRATCH, is_hidden, mangled
-from .number import number
-from .reenter import reenter
-from .running import running
-from .scope import bound_names, own_nodes
-from .source import FunctionKey, FunctionSource, Namespace, find_source
-from .supported import check
+from .kinds import Flavour, PointKind
+from .source import FunctionKey, FunctionSource
 
-_BOOKKEEPING = frozenset({BLOCK, CELLS, REENTRY, CHILD, LATE, SCRATCH})
-CLASS_CELL = "__class__"
-_COMPREHENSION_NAMES = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"})
+if TYPE_CHECKING:
+    from .constructs import Around
+    from .lowered import Lowered
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +33,63 @@ class Live:
     spare_cells: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """One entered manager.
+
+    Attributes:
+        name: the local that holds it.
+        entered: the local that holds what ``__enter__`` gave, if that was wanted.
+        reads: the names that its expression reads.
+        line: where it is entered.
+    """
+
+    name: str
+    entered: str | None
+    reads: frozenset[str]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Managers:
+    """The managers of a function.
+
+    Attributes:
+        around: by point number, outermost first; points without any are left out.
+        entering: the points that wait for an ``__aenter__``.
+    """
+
+    around: dict[int, tuple[Manager, ...]]
+    entering: set[int]
+
+
 @dataclass(eq=False, slots=True)
 class Compiled:
-    """One function in both versions."""
+    """One function in both versions.
+
+    Attributes:
+        source: what it was compiled from.
+        flavour: what calling it makes.
+        kinds: what happens at each of its points.
+        code: the running version.
+        cells: the variables it shares with other functions, in the order of its `.cells`.
+        locals: its other locals: the parameters of the twin.
+        live: what has to be saved, by point.
+        managers: the context managers that are entered at each point.
+        twin: the re-entry twin, if it was wanted already; see `compile.twin_of`.
+    """
 
     source: FunctionSource
-    lowered: Lowered
-    origin: Origin
+    flavour: Flavour
+    kinds: tuple[PointKind, ...]
     code: CodeType
-    """The running version."""
     cells: tuple[str, ...]
-    """The variables it shares with other functions, in the order of its `.cells`."""
     locals: tuple[str, ...]
-    """Its other locals: the parameters of the twin."""
-    _live: dict[int, Live] | None = field(default=None)
-    _managers: Managers | None = field(default=None)
+    live: dict[int, Live]
+    managers: Managers
+    twin: CodeType | None = None
+    _lowered: Lowered | None = field(default=None)
     _constructs: dict[int, Around] | None = field(default=None)
-    _twin: CodeType | None = field(default=None)
 
     @property
     def key(self) -> FunctionKey:
@@ -72,128 +100,19 @@ class Compiled:
         return self.source.version
 
     @property
-    def live(self) -> dict[int, Live]:
-        """What has to be saved, by point."""
-        if self._live is None:
-            found = liveness(self.lowered, (*self.locals, *self.cells))
-            self._live = {number: self._split(names) for number, names in found.items()}
-        return self._live
+    def lowered(self) -> Lowered:
+        """Its lowered form."""
+        if self._lowered is None:
+            from .passes import lowered_form
 
-    def _split(self, names: tuple[str, ...]) -> Live:
-        live = {*names, CLASS_CELL}
-        return Live(
-            tuple(name for name in names if name not in self.cells),
-            tuple(name for name in self.cells if name in live),
-            tuple(name for name in self.cells if name not in live),
-        )
-
-    @property
-    def managers(self) -> Managers:
-        """The context managers that are entered at each point."""
-        if self._managers is None:
-            self._managers = managers(self.lowered)
-        return self._managers
+            self._lowered = lowered_form(self.source)
+        return self._lowered
 
     @property
     def constructs(self) -> dict[int, Around]:
         """What each point lies in."""
         if self._constructs is None:
+            from .constructs import constructs
+
             self._constructs = constructs(self.lowered)
         return self._constructs
-
-    @property
-    def twin(self) -> CodeType:
-        """The re-entry twin; compiled when it is first wanted."""
-        if self._twin is None:
-            parameters = [ast.arg(name) for name in (*self.locals, REENTRY, CHILD)]
-            args = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=[])
-            body = reenter(self.lowered, self.locals, self.cells)
-            self._twin = assemble(self.lowered, self.origin, args, body, [*self.cells, *INTRINSICS])
-        return self._twin
-
-
-def compile_function(code: CodeType, namespace: Namespace) -> Compiled:
-    """Compile the function with this code.
-
-    Raises:
-        NoSourceCodeException: its text cannot be found.
-        UnsupportedSyntaxError: it holds a construct that cannot be made durable.
-    """
-    return compile_source(code, find_source(code, namespace))
-
-
-def compile_source(code: CodeType, source: FunctionSource) -> Compiled:
-    """Compile the function with this code and this source.
-
-    Raises:
-        UnsupportedSyntaxError: it holds a construct that cannot be made durable.
-    """
-    try:
-        return _compiled(code, source)
-    except RecursionError as error:
-        raise UnsupportedSyntaxError(
-            f"{code.co_filename}:{code.co_firstlineno}: {code.co_qualname}() is nested too deeply to be compiled; split "
-            "its longest expression, or raise sys.setrecursionlimit()"
-        ) from error
-
-
-def _compiled(code: CodeType, source: FunctionSource) -> Compiled:
-    own = own_nodes(source.node)
-    check(source.node, own, source.filename)
-    lowered = number(lower(source.node, own, code.co_qualname, source.class_name, shared_variables(code)))
-    origin = Origin.of(code, source.class_name, source.imports)
-    args, free = _bare(lowered.args), [*code.co_freevars, *INTRINSICS]
-    made = assemble(lowered, origin, args, running(lowered, ()), free)
-    inlined = _inlined(source, own)
-    cells = tuple(name for name in shared_variables(made) if not is_hidden(name) and name not in inlined)
-    if cells:
-        made = assemble(lowered, origin, args, running(lowered, cells), free)
-    listed = dict.fromkeys([*made.co_varnames, *made.co_cellvars])
-    left_out = {*_BOOKKEEPING, *inlined, *cells}
-    return Compiled(source, lowered, origin, made, cells, tuple(name for name in listed if name not in left_out))
-
-
-def _inlined(source: FunctionSource, own: Iterable[ast.AST]) -> set[str]:
-    """Variables that belong to comprehensions only; code objects list them with the function's own
-    since Python 3.12, which inlines comprehensions."""
-    targets = [node.target for node in own if isinstance(node, ast.comprehension)]
-    names = {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-    if not names:
-        return names
-    return {mangled(name, source.class_name) for name in names - bound_names(source.node)}
-
-
-def _bare(args: ast.arguments) -> ast.arguments:
-    """Parameters without annotations and defaults: the function object brings its own."""
-
-    def plain(arg: ast.arg | None) -> ast.arg | None:
-        return None if arg is None else replaced(arg, annotation=None)
-
-    return ast.arguments(
-        posonlyargs=[replaced(arg, annotation=None) for arg in args.posonlyargs],
-        args=[replaced(arg, annotation=None) for arg in args.args],
-        vararg=plain(args.vararg),
-        kwonlyargs=[replaced(arg, annotation=None) for arg in args.kwonlyargs],
-        kw_defaults=[None] * len(args.kwonlyargs),
-        kwarg=plain(args.kwarg),
-        defaults=[],
-    )
-
-
-def shared_variables(code: CodeType) -> tuple[str, ...]:
-    """The variables of a function that are cells because another function may outlive a use of them.
-
-    Comprehensions do not count: before Python 3.12 they are functions, but none that lasts.
-    """
-    captured = {*code.co_freevars}
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            captured.update(_captured_by(inner))
-    return tuple(sorted(captured.intersection((*code.co_cellvars, *code.co_freevars))))
-
-
-def _captured_by(code: CodeType) -> set[str]:
-    if code.co_name not in _COMPREHENSION_NAMES:
-        return set(code.co_freevars)
-    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
-    return {name for nested in inner for name in _captured_by(nested)}.intersection(code.co_freevars)

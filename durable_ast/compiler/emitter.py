@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .build import assign, at, clear, constant, load
-from .lowered import Block, Completion, Leaving, Native, Point, PointKind, Statement
+from .kinds import Leaving, PointKind
+from .lowered import Block, Completion, Native, Point, Statement
 from .names import RETURN_VALUE
 from .suspension import Suspensions
 

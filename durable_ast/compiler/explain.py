@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 
+from .code_block import END, CodeBlock
 from .compiled import Compiled
 from .names import is_hidden
 from .reenter import reenter
 from .running import running
-from .table import END, CodeBlock, code_blocks
+from .table import code_blocks
 
 _HIDDEN = {
     ".cm": "entered manager",

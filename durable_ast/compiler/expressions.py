@@ -16,7 +16,8 @@ from typing import TypeAlias
 from .build import at, call, constant, load, negated, replaced, store
 from .comprehensions import Comprehension, as_loop, elements, empty
 from .emitter import Emitter, is_kept
-from .lowered import If, PointKind
+from .kinds import PointKind
+from .lowered import If
 
 Part: TypeAlias = ast.expr | ast.keyword
 Interpolation: type[ast.expr] | None = getattr(ast, "Interpolation", None)  # since Python 3.14

@@ -15,21 +15,8 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from .lowered import (
-    AsyncWith,
-    Finally,
-    For,
-    Handler,
-    If,
-    Leaving,
-    Lowered,
-    Native,
-    Point,
-    Statement,
-    Try,
-    While,
-    With,
-)
+from .kinds import Leaving
+from .lowered import AsyncWith, Finally, For, Handler, If, Lowered, Native, Point, Statement, Try, While, With
 from .names import RETURN_VALUE, mangled
 
 Mask = int

@@ -11,32 +11,17 @@ Adds:    hidden locals for whatever CPython would keep on the value stack while 
 
 import ast
 from collections.abc import Callable, Container, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from . import desugar
 from .build import assign, at, call, constant, load, negated, replaced, store
 from .expressions import Expressions
-from .lowered import (
-    AsyncWith,
-    Block,
-    Completion,
-    Finally,
-    Flavour,
-    For,
-    Handler,
-    If,
-    Leaving,
-    Lowered,
-    PointKind,
-    Try,
-    While,
-    With,
-)
+from .kinds import Flavour, Leaving, PointKind
+from .lowered import AsyncWith, Block, Completion, Finally, For, FunctionNode, Handler, If, Lowered, Try, While, With
 from .names import is_hidden
 from .suspension import SCOPES, Suspensions, yields
 from .visible import looks_at_locals, with_explicit_super, with_visible_locals
 
-FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 AnyNode = TypeVar("AnyNode", bound=ast.stmt)
 
 _SUSPENDING_VALUES: dict[type[ast.expr], PointKind] = {

@@ -10,10 +10,13 @@ Invariants:
 """
 
 import ast
-import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
+
+from .kinds import Flavour, Leaving, PointKind
+
+FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Span(NamedTuple):
@@ -21,15 +24,6 @@ class Span(NamedTuple):
 
     first: int
     last: int
-
-
-class PointKind(enum.Enum):
-    """What happens at a suspension point."""
-
-    AWAIT = "await"
-    PAUSE = "pause"
-    YIELD = "yield"
-    YIELD_FROM = "yield from"
 
 
 @dataclass(slots=True, eq=False)
@@ -166,16 +160,6 @@ class Completion:
     exits: set["Leaving"] = field(default_factory=set)
 
 
-class Leaving(enum.IntEnum):
-    """The value of `Completion.kind`."""
-
-    NORMAL = 0
-    RETURN = 1
-    BREAK = 2
-    CONTINUE = 3
-    RAISE = 4
-
-
 @dataclass(slots=True, eq=False)
 class Finally:
     """``try: BODY finally: FINAL``; `completion` is set when FINAL suspends."""
@@ -188,14 +172,6 @@ class Finally:
 
 
 Statement: TypeAlias = Native | Point | If | While | For | With | AsyncWith | Try | Finally
-
-
-class Flavour(enum.Enum):
-    """What calling the function makes."""
-
-    COROUTINE = "coroutine"
-    GENERATOR = "generator"
-    ASYNC_GENERATOR = "async generator"
 
 
 @dataclass(slots=True, eq=False)

@@ -11,40 +11,10 @@ evaluated a second time.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 
+from .compiled import Manager, Managers
 from .liveness import names_read
 from .lowered import AsyncWith, Block, Lowered, Native, Point, Statement, With, blocks
-
-
-@dataclass(frozen=True, slots=True)
-class Manager:
-    """One entered manager.
-
-    Attributes:
-        name: the local that holds it.
-        entered: the local that holds what ``__enter__`` gave, if that was wanted.
-        reads: the names that its expression reads.
-        line: where it is entered.
-    """
-
-    name: str
-    entered: str | None
-    reads: frozenset[str]
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Managers:
-    """The managers of a function.
-
-    Attributes:
-        around: by point number, outermost first; points without any are left out.
-        entering: the points that wait for an ``__aenter__``.
-    """
-
-    around: dict[int, tuple[Manager, ...]]
-    entering: set[int]
 
 
 def managers(lowered: Lowered) -> Managers:

@@ -16,20 +16,18 @@ from collections.abc import Sequence
 
 from .build import Node, assign, at, attribute, call, clear, constant, copied, equals, load, negated, replaced, store
 from .desugar import ANY_EXCEPTION
+from .kinds import Flavour, Leaving, PointKind
 from .lowered import (
     AsyncWith,
     Block,
     Completion,
     Finally,
-    Flavour,
     For,
     Handler,
     If,
-    Leaving,
     Lowered,
     Native,
     Point,
-    PointKind,
     Span,
     Statement,
     Try,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from .build import assign, at, attribute, call, clear, constant, function, load, parameters, store
 from .desugar import ANY_EXCEPTION
+from .kinds import Leaving, PointKind
 from .lowered import (
     AsyncWith,
     Block,
@@ -19,11 +20,9 @@ from .lowered import (
     For,
     Handler,
     If,
-    Leaving,
     Lowered,
     Native,
     Point,
-    PointKind,
     Statement,
     Try,
     While,

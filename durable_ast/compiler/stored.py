@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import linecache
 from dataclasses import replace
-from types import CodeType
+from typing import TYPE_CHECKING
 
-from .compiled import Compiled, compile_source
-from .source import FunctionKey, FunctionSource, parsed, source_in
+from .code_objects import FUTURE_FLAGS
+from .source import FileText, FunctionKey, FunctionSource
+
+if TYPE_CHECKING:
+    from .compiled import Compiled
 
 _SUFFIX = " (as of version "
 
@@ -22,10 +25,10 @@ def stored_form(source: FunctionSource) -> str:
     """The text to keep of a function."""
     facts = {
         "file": original_file(source),
-        "line": source.statement_line,
+        "line": source.statement_lines[0],
         "text": source.statement,
         "imports": source.imports,
-        "flags": source.flags,
+        "flags": source.plain.co_flags & FUTURE_FLAGS,
     }
     return json.dumps(facts)
 
@@ -43,19 +46,24 @@ def original_file(source: FunctionSource) -> str:
 
 def compile_stored(key: FunctionKey, version: str, form: str) -> Compiled | None:
     """The function of this version; None if the text holds another one."""
+    from .passes import compile_source
+
     found = find_stored(key, version, form)
-    return None if found is None else compile_source(*found)
+    return None if found is None else compile_source(found)
 
 
-def find_stored(key: FunctionKey, version: str, form: str) -> tuple[CodeType, FunctionSource] | None:
-    """Its code and its source, not compiled any further."""
+def find_stored(key: FunctionKey, version: str, form: str) -> FunctionSource | None:
+    """Its source, with its code in it, not compiled any further."""
+    from .locate import parsed, source_in
+
     facts = json.loads(form)
     filename = f"{facts['file']}{_SUFFIX}{version[:8]})"
     text = "\n" * (facts["line"] - 1) + facts["text"]
-    linecache.cache[filename] = len(text), None, text.splitlines(keepends=True), filename  # tracebacks show it
-    file = replace(parsed(filename, text, facts["flags"]), imports=tuple(facts["imports"]))
+    lines = text.splitlines(keepends=True)
+    linecache.cache[filename] = len(text), None, lines, filename  # tracebacks show it
+    file = replace(parsed(FileText(filename, lines), facts["flags"]), imports=tuple(facts["imports"]))
     for code in file.codes.get(key.qualname, []):
         source = source_in(file, code, key.module)
         if source.version == version:
-            return code, replace(source, key=key)
+            return replace(source, key=key)
     return None

@@ -9,7 +9,7 @@ from types import FunctionType
 from typing import Any
 
 from .build import replaced
-from .compiled import compile_function
+from .compile import compile_function
 from .lower import lower
 from .number import number
 from .running import running

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from ..compiler.compiled import Compiled, compile_function
+from ..compiler.compile import compile_function, find_code
+from ..compiler.compiled import Compiled
 from ..compiler.explain import first_line
-from ..compiler.source import FunctionKey, find_code
+from ..compiler.source import FunctionKey
 from ..compiler.stored import compile_stored, kept_file, original_file
 from ..compiler.table import lines_of, text_of
 from ..errors import DurableError

@@ -17,7 +17,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from ..compiler.build import replaced
-from ..compiler.source import find_source
+from ..compiler.compile import find_source
 from .functions import Frame, Function, function_of
 
 _END = "durable_ast: the end of a code block"

@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from types import CoroutineType
 from typing import Any, TypeAlias
 
-from ..compiler.lowered import PointKind
+from ..compiler.kinds import PointKind
 from . import asyncio_map, events, signals, steps
 from .async_generators import advance, as_it_is
 from .branch import Branch
@@ -87,11 +87,11 @@ def _frame_plan(branch: Branch, coroutine: Coroutine) -> Plan:
         return as_it_is
     assert coroutine.cr_frame is not None
     function = branch.program_plans.function(code, coroutine.cr_frame.f_globals)
-    points = [] if function is None else function.compiled.lowered.points
-    if function is None or not points:
+    kinds = () if function is None else function.compiled.kinds
+    if function is None or not kinds:
         is_seen = branch.siblings is not None or (branch.saves_steps and not asyncio_map.is_of_asyncio(code))
         return _step if is_seen else as_it_is
-    return _Adopt(function, is_step=all(point.kind is PointKind.PAUSE for point in points))
+    return _Adopt(function, is_step=all(kind is PointKind.PAUSE for kind in kinds))
 
 
 class _Adopt:

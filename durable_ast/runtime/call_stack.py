@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import CellType, MappingProxyType
 from typing import Any, TypeAlias
 
-from ..compiler.managers import Manager
+from ..compiler.code_block import CodeBlock
+from ..compiler.compiled import Manager
 from ..compiler.source import FunctionKey
-from ..compiler.table import CodeBlock
 from ..state import snapshot
 from .appended import AppendedBlock
 from .functions import function_of, key_of

@@ -7,7 +7,6 @@ that a checkpoint holds, and recognised by the code object of a frame.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import inspect
 import logging
@@ -20,10 +19,10 @@ from dataclasses import dataclass
 from types import CellType, CodeType, CoroutineType, FrameType, FunctionType, ModuleType
 from typing import Any, TypeAlias
 
-from ..compiler.assemble import nested_codes
-from ..compiler.compiled import Compiled, compile_function
-from ..compiler.moved import may_go_on
-from ..compiler.source import COMMAND, REWRITTEN, FunctionKey, Namespace, find_code, find_source, plain_qualname
+from ..compiler.code_objects import nested_codes, plain_qualname
+from ..compiler.compile import compile_function, find_code, find_source, twin_of
+from ..compiler.compiled import Compiled
+from ..compiler.source import COMMAND, REWRITTEN, FunctionKey, Namespace
 from ..compiler.stored import compile_stored, find_stored
 from ..errors import CodeChangedError
 from . import sources
@@ -95,7 +94,7 @@ class Function:
     def twin(self, block: int, locals: Mapping[str, Any], cells: Mapping[str, CellType], child: Any) -> Frame:
         """A frame that goes on at point `block`, which gets what `child` gives."""
         compiled = self.compiled
-        code = compiled.twin
+        code = twin_of(compiled)
         if id(code) not in frames:
             frames[id(code)] = FrameCode(self, code, code.co_code)
         own = {name: cells.get(name) or _cell(locals, name) for name in compiled.cells}
@@ -240,13 +239,15 @@ def resolve_code(ref: str, names: Collection[str]) -> tuple[CodeType, Namespace]
     text = sources.fetched.get(version)
     old = None if text is None else find_stored(key, version, text)
     if old is not None:
-        return old[0], _module(key).__dict__
+        return old.plain, _module(key).__dict__
     if found is None or not {*found[0].co_freevars} <= {*names}:
         raise CodeChangedError(f"{key} is needed to go on, but it is not there any more as it was")
     return found
 
 
 def _may_move(old: Function, current: Function, block: int | None, saved: Container[str]) -> bool:
+    from ..compiler.moved import may_go_on  # rarely asked
+
     return block is not None and may_go_on(old.compiled, current.compiled, block, saved)
 
 
@@ -273,6 +274,8 @@ def _what_changed(key: FunctionKey, version: str, old: Function | None, current:
     )
     if old is None:
         return text
+    import difflib
+
     before, now = (function.compiled.source.text.splitlines() for function in (old, current))
     shown = difflib.unified_diff(before, now, f"version {version[:8]}", f"version {new.version[:8]}", lineterm="")
     return "\n".join([text, *shown])

@@ -10,10 +10,9 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ..backends.base import OrchestrationBackend
 from ..backends.durable import DurableBackend
+from ..compiler.code_block import CodeBlock
 from ..compiler.compiled import Compiled
-from ..compiler.explain import explanation
 from ..compiler.source import FunctionKey
-from ..compiler.table import CodeBlock, code_blocks
 from ..errors import AlreadyDurableException, NoSourceCodeException
 from ..state.snapshot import importable
 from .awaiting import plans_for
@@ -192,6 +191,8 @@ class DurableProgram(Generic[P, R]):
     @property
     def blocks(self) -> list[CodeBlock]:
         """The code blocks of the function, in order."""
+        from ..compiler.table import code_blocks
+
         return code_blocks(self.compiled)
 
     @property
@@ -307,6 +308,8 @@ def explain(fn: Callable[..., Any], *, code: bool = False) -> None:
         TypeError: `fn` is not an async function.
         NoSourceCodeException: its text cannot be found.
     """
+    from ..compiler.explain import explanation
+
     _, function = _unbound(getattr(fn, "fn", fn))
     print(explanation(function_of(function.__code__, function.__globals__).compiled, code=code), end="")
 

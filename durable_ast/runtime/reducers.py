@@ -6,7 +6,7 @@ import functools
 from types import CellType, FunctionType
 from typing import Any
 
-from ..compiler.source import find_source
+from ..compiler.compile import find_source
 from ..errors import NoSourceCodeException
 from ..state.snapshot import Reduced, importable, reduce_cell, register
 from . import sources

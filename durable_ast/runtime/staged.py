@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import CellType
 from typing import Any, TypeAlias
 
-from ..compiler.managers import Manager
+from ..compiler.compiled import Manager
 from ..state import snapshot
 from ..state.snapshot import failure
 from . import environment

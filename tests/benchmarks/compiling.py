@@ -7,7 +7,7 @@ from time import process_time
 from types import FunctionType
 
 from durable_ast import DurableBackend, make_durable
-from durable_ast.compiler.compiled import compile_function
+from durable_ast.compiler.compile import compile_function
 
 from .measure import Row, Table, fastest, times
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import CodeType
 
 from durable_ast import DurableError
-from durable_ast.compiler.assemble import nested_codes
-from durable_ast.compiler.compiled import compile_function
+from durable_ast.compiler.code_objects import nested_codes
+from durable_ast.compiler.compile import compile_function
 
 _ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 

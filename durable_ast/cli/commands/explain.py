@@ -10,9 +10,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from ...compiler.code_block import CodeBlock
 from ...compiler.compiled import Compiled
 from ...compiler.explain import ends_text, first_line, ranges, saved_text
-from ...compiler.table import CodeBlock, code_blocks
+from ...compiler.table import code_blocks
 from ..options import Json, Target
 from ..screen import Screen
 from ..target import program
