@@ -93,9 +93,10 @@ class Remote:
         async def end() -> None:
             while self._is_running:
                 await asyncio.sleep(0.001)
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            while tasks := set(self._tasks):
+                for task in tasks:
+                    task.cancel()  # again, if a driver has lost the last one: asyncio.wait_for does before 3.12
+                await asyncio.wait(tasks, timeout=0.1)
 
         asyncio.run_coroutine_threadsafe(end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
