@@ -6,6 +6,7 @@ A config is a dictionary, for pydantic-ai takes it in the metadata of a tool:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -88,7 +89,16 @@ def policy_of(config: Mapping[str, Any]) -> Policy:
     Raises:
         TypeError, ValueError: the config holds nonsense.
     """
-    options = {"retry_if": is_transient, **config}
+    items = tuple(config.items())
+    try:
+        return _policy_of(items)
+    except TypeError:  # an option that cannot be hashed, or that is nonsense
+        return _policy_of.__wrapped__(items)
+
+
+@functools.lru_cache(maxsize=256)
+def _policy_of(items: tuple[tuple[str, Any], ...]) -> Policy:
+    options = {"retry_if": is_transient, **dict(items)}
     if options.pop("at_most_once", False):
         options["retries"] = 0
     return Policy(**options)

@@ -31,7 +31,7 @@ from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, DeferredToolResu
 from pydantic_ai.toolsets import AbstractToolset
 
 from ..backoff import exponential
-from ..runtime.journal import Run, current_run
+from ..runtime.journal import Run, current_run, enclosing
 from .approvals import decided
 from .config import TaskConfig, over
 from .results import outputs_of
@@ -120,7 +120,8 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
     @property
     def in_durable_context(self) -> bool:
         """Whether this code runs in a durable function."""
-        return current_run() is not None
+        scope = enclosing()
+        return scope is not None and scope.branch is not None
 
     def get_durable_operation_backend(self) -> DurableOperationBackend[Any]:
         """What runs the operations of the agent."""
@@ -191,6 +192,7 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
                 return await super().wrap_run(ctx, handler=handler)
         finally:
             run_name.reset(token)
+            await port.settled()
 
     # events
 

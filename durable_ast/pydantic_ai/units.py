@@ -7,6 +7,7 @@ model: so tools that run side by side may begin, end and begin again in any orde
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from copy import copy
@@ -30,7 +31,9 @@ from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.usage import RunUsage
 
 from ..runtime.journal import Run, current_run
+from ..runtime.retries import Policy
 from ..runtime.steps import Step
+from ..runtime.steps import unit as run_unit
 from .config import policy_of
 
 _USAGE = TypeAdapter(RunUsage)
@@ -46,6 +49,7 @@ class Unit:
         key: its key.
         is_stream: whether it is a model's response as it comes.
         is_call: whether it is a call of a tool.
+        ran: whether it has run in this process, rather than been answered from the journal.
         before: the usage at its beginning.
         usage: the usage as the tool sees it, with what it has spent itself.
     """
@@ -53,6 +57,7 @@ class Unit:
     key: str
     is_stream: bool
     is_call: bool
+    ran: bool = False
     before: RunUsage | None = None
     usage: RunUsage | None = None
 
@@ -108,27 +113,31 @@ class UnitBackend(JournalCallableOperationBackend[Mapping[str, Any]]):
         )
         if unit.is_call and config.get("at_most_once"):
             await _begin_once(port, unit.key, name)
-        ran = False
-
-        async def attempt() -> dict[str, Any]:
-            nonlocal ran
-            ran = True
-            token = _unit.set(unit)
-            try:
-                entry = {"result": await body()}
-            finally:
-                _unit.reset(token)
-            spent = unit.spent()
-            if spent is not None:
-                entry["spent"] = _USAGE.dump_python(spent, mode="json")
-            return entry
-
-        entry: dict[str, Any] = await Step(attempt, name, policy_of(config))(step_id=unit.key)
-        if not ran:
+        entry: dict[str, Any] = await run_unit(_step(name, policy_of(config)), unit.key, unit, body)
+        if not unit.ran:
             get_current_span().set_attribute("durable.replayed", True)
         if ctx is not None and "spent" in entry:
             ctx.usage.incr(_USAGE.validate_python(entry["spent"]))
         return entry["result"]
+
+
+async def _attempt(unit: Unit, body: Callable[[], Awaitable[object]]) -> dict[str, Any]:
+    """Run a unit; gives its entry in the journal."""
+    unit.ran = True
+    token = _unit.set(unit)
+    try:
+        entry = {"result": await body()}
+    finally:
+        _unit.reset(token)
+    spent = unit.spent()
+    if spent is not None:
+        entry["spent"] = _USAGE.dump_python(spent, mode="json")
+    return entry
+
+
+@functools.lru_cache(maxsize=1024)
+def _step(name: str, policy: Policy) -> Step[..., Any]:
+    return Step(_attempt, name, policy)
 
 
 def _key(

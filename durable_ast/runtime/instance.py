@@ -210,10 +210,15 @@ class Instance:
 
     async def note(self, effects: Effects) -> None:
         """Have some effects of the instance, which stands where it stood."""
+        writing = self.noting(effects)
+        if writing is not None:
+            await writing
+
+    def noting(self, effects: Effects) -> Awaitable[None] | None:
+        """The same for whoever goes on meanwhile."""
         if self.saves_steps or effects.consumed or effects.outbox:
-            writing = self._write(effects)
-            if writing is not None:
-                await writing
+            return self._write(effects)
+        return None
 
     async def publish(self, events: Sequence[Any]) -> None:
         """Add to the event log; it need not have reached the disk to count."""

@@ -29,6 +29,7 @@ from ..stores.base import NO_PARTS, Parts
 from .effects import NO_EFFECTS, Effects
 from .questions import answered, asked
 from .running_branch import current
+from .trail import Trail
 
 if TYPE_CHECKING:
     from .branch import Branch
@@ -55,6 +56,7 @@ class Journal:
         self._prefix = f"j/{branch.name}/"
         self._entries: dict[str, bytes] | None = None
         self._loading = asyncio.Lock()
+        self._trail: Trail | None = None
         self.fault: BaseException | None = None
 
     async def lookup(self, path: str) -> Recorded | None:
@@ -63,9 +65,10 @@ class Journal:
         return None if data is None else Recorded(snapshot.loads(data)[1])
 
     async def _loaded(self) -> dict[str, bytes]:
-        async with self._loading:
-            if self._entries is None:
-                self._entries = await self._instance.parts(self._prefix)
+        if self._entries is None:
+            async with self._loading:
+                if self._entries is None:
+                    self._entries = await self._instance.parts(self._prefix)
         return self._entries
 
     async def record(self, path: str, value: Any, effects: Effects = NO_EFFECTS) -> None:
@@ -75,6 +78,42 @@ class Journal:
             NotPersistableError: the value cannot be saved.
             StoreError, StaleOwnerError: it could not be written.
         """
+        entry = await self._entered(path, value)
+        try:
+            await self._instance.note(effects.with_parts(entry))
+        except DurableError as error:
+            self.fault = error
+            raise
+
+    async def record_behind(self, path: str, value: Any) -> None:
+        """The same for whoever goes on meanwhile; nothing may begin in the branch before `settled`.
+
+        Raises:
+            NotPersistableError: the value cannot be saved.
+        """
+        writing = self._instance.noting(Effects(parts=await self._entered(path, value)))
+        if writing is None:
+            return
+        self._trail = self._trail or Trail()
+        if self._trail.add(writing) is not None:
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until all entries are stored.
+
+        Raises:
+            StoreError, StaleOwnerError: one could not be written.
+        """
+        if self._trail is None:
+            return
+        try:
+            await self._trail.settled()
+        except DurableError as error:
+            self.fault = self.fault or error
+            raise
+
+    async def _entered(self, path: str, value: Any) -> dict[str, bytes]:
+        """A new entry, as the part to write."""
         try:
             data = snapshot.dumps((path, value))
         except Exception as error:
@@ -86,11 +125,7 @@ class Journal:
             raise self.fault from error
         name = self._name(path)
         (await self._loaded())[name] = data
-        try:
-            await self._instance.note(effects.with_parts({name: data}))
-        except DurableError as error:
-            self.fault = error
-            raise
+        return {name: data}
 
     async def receive(self, path: str, event: str, deadline: float | None) -> Any:
         """The payload of an event, which is an entry as soon as it is taken.
@@ -234,7 +269,10 @@ class Run:
         self._instance = branch.instance
         self.instance_id: str = branch.instance.record.instance_id
         self.attempt = scope.attempt
-        self.key = scope.idempotency_key
+
+    @property
+    def key(self) -> str:
+        return self._scope.idempotency_key
 
     def ordinal(self, name: str) -> int:
         """How often this was asked for that name before, in this attempt: 0, 1, 2, ...
@@ -249,13 +287,21 @@ class Run:
 
     async def record(self, key: str, value: Any, effects: Effects = NO_EFFECTS) -> None:
         """Record a value under a key, with what else is to happen at once; it is stored when this
-        returns.
+        returns, with all that was recorded before.
 
         Raises:
             NotPersistableError: the value cannot be saved; the instance stops.
             StoreError, StaleOwnerError: it could not be stored; the instance stops.
         """
         await self._journal.record(self._scope.path_of(key), value, effects)
+
+    async def settled(self) -> None:
+        """Wait until everything that was recorded is stored.
+
+        Raises:
+            StoreError, StaleOwnerError: it could not be stored; the instance stops.
+        """
+        await self._journal.settled()
 
     async def ask(self, key: str, questions: Mapping[str, Any]) -> None:
         """Show the world what this step is going to wait for, once; see `questions.pending`.

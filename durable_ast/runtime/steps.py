@@ -309,8 +309,32 @@ async def _inside(call: Call) -> Any:
     known = await branch.journal.lookup(path)
     if known is not None:
         return known.value
+    await branch.journal.settled()
     value = await _attempts(call, branch, path)
     await branch.journal.record(path, value)
+    return value
+
+
+async def unit(step: Step[..., Any], key: str, *args: Any) -> Any:
+    """Call a step as a unit of the running step, for a library that has no effects between its units.
+
+    It differs from a call in one thing: its result is stored while the library goes on, and only the
+    next unit waits for that; at the end, `Run.settled` must be awaited.
+
+    Args:
+        step: what is called.
+        key: its name among the units of the running step.
+        args: what it is called with.
+    """
+    outer = enclosing()
+    assert outer is not None and outer.branch is not None
+    journal, path = outer.branch.journal, outer.path_of(key)
+    known = await journal.lookup(path)
+    if known is not None:
+        return known.value
+    await journal.settled()
+    value = await _attempts(Call(step, args, {}, key), outer.branch, path)
+    await journal.record_behind(path, value)
     return value
 
 

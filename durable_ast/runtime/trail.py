@@ -1,4 +1,5 @@
-"""Commits that follow an instance while it goes on: what `Durability.RELAXED` means.
+"""Commits that follow an instance while it goes on: what `Durability.RELAXED` means, and how a journal is
+written while the library that runs in a step prepares its next unit.
 
 Stores write the commits of an instance in their order, so a crash loses the last ones at most, and
 never one in between.  How many these can be is bounded: whoever adds to a trail that is as long as
@@ -22,13 +23,13 @@ class Trail:
         self._longest = longest
         self._commits: deque[Awaitable[None]] = deque()
         self._writing: asyncio.Task[None] | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def add(self, commit: Awaitable[None]) -> Awaitable[None] | None:
         """Let a commit follow; if something is returned, the instance must await it to go on.
 
         Raises:
-            Exception: a commit before this one has failed with it.
+            BaseException: a commit before this one has failed with it.
         """
         self._commits.append(commit)
         if self._error is not None:
@@ -42,7 +43,7 @@ class Trail:
         """Wait until everything is written.
 
         Raises:
-            Exception: a commit has failed with it.
+            BaseException: a commit has failed with it.
         """
         await self.ended()
         if self._error is not None:
@@ -58,8 +59,10 @@ class Trail:
             while self._commits:
                 await self._commits[0]
                 self._commits.popleft()
-        except Exception as error:
+        except BaseException as error:
             self._error = error
+            if isinstance(error, asyncio.CancelledError):
+                raise  # the loop ends
         finally:
             self._writing = None
             self._drop()

@@ -8,6 +8,7 @@ of a module, and values that cannot be saved: a tracer's span, a connection.
 from __future__ import annotations
 
 import contextvars
+import functools
 from typing import Any, TypeAlias
 
 from ..state.snapshot import Reduced, failure, place_of, register
@@ -20,28 +21,27 @@ _OWN = "durable_ast."
 """What the names of this library's own variables begin with."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _is_global(variable: contextvars.ContextVar[Any]) -> bool:
+    """Whether another process finds the variable; the search goes through all modules."""
+    return not variable.name.startswith(_OWN) and place_of(variable) is not None
+
+
 class Seen:
-    """The context variables that an instance has met, and which can be saved."""
+    """The values of context variables that an instance has met, and whether they can be saved."""
 
     def __init__(self) -> None:
-        self._is_global: dict[contextvars.ContextVar[Any], bool] = {}
         self._values: dict[contextvars.ContextVar[Any], tuple[Any, bool]] = {}
 
     def variables(self) -> Variables:
         """The variables of the running context that can be saved."""
         found: Variables = ()
         for variable, value in contextvars.copy_context().items():  # asked at each checkpoint, mostly for nothing
-            if self._is_global.get(variable, True) and self._can_be_saved(variable, value):
+            if _is_global(variable) and self._can_be_saved(variable, value):
                 found += ((variable, value),)
         return found
 
     def _can_be_saved(self, variable: contextvars.ContextVar[Any], value: Any) -> bool:
-        is_global = self._is_global.get(variable)
-        if is_global is None:
-            is_global = not variable.name.startswith(_OWN) and place_of(variable) is not None
-            self._is_global[variable] = is_global
-        if not is_global:
-            return False
         known = self._values.get(variable)
         if known is None or known[0] is not value:
             known = self._values[variable] = value, failure(value) is None
