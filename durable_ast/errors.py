@@ -92,6 +92,18 @@ class InstanceConflictError(DurableError):
     """An instance id is in use for another program, or for other arguments."""
 
 
+class OtherProgramError(InstanceConflictError):
+    """An instance id is in use for another program.
+
+    Attributes:
+        instance_id: the id.
+    """
+
+    def __init__(self, message: str, instance_id: str = "") -> None:
+        super().__init__(message)
+        self.instance_id = instance_id
+
+
 class StaleOwnerError(DurableError):
     """The instance has a newer owner; this one's write was refused."""
 

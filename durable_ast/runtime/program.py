@@ -52,6 +52,8 @@ class DurableProgram(Generic[P, R]):
         fn: the function it was made from.
         function: the same, without the object that it is bound to.
         key: the name of its instances' code: module and qualified name.
+        label: what its instances say that they run; the key, unless more is needed to tell programs
+            apart.
     """
 
     fn: Callable[P, Coroutine[Any, Any, R]]
@@ -81,6 +83,7 @@ class DurableProgram(Generic[P, R]):
         imitate(self, function)
         compiled = function_of(function.__code__, function.__globals__)
         self.key: FunctionKey = compiled.key
+        self.label = str(compiled.key)
         self.plans = plans_for(_packages(function, self._deep))
         self.function = function
         self._running = _with_defaults(compiled.running(function), function)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.adapted import BackendStore, store_of
 from ..backends.base import OrchestrationBackend
 from ..backends.durable import DurableBackend
-from ..errors import CheckpointException, DurableError, InstanceConflictError, NotPersistableError
+from ..errors import CheckpointException, DurableError, InstanceConflictError, NotPersistableError, OtherProgramError
 from ..state.digest import digest
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceBusy, InstanceStore, check_instance_id
@@ -197,8 +197,8 @@ class DurableRuntime:
     def _initial(self, start: Frame | None) -> Record:
         """The record of an instance that has not started."""
         if start is None:
-            return Record(self.instance_id, str(self.program.key))
-        record = Record(self.instance_id, str(self.program.key))
+            return Record(self.instance_id, self.program.label)
+        record = Record(self.instance_id, self.program.label)
         function = blocks_function()
         if start.cr_code is function.compiled.code:
             call = captured_start(function, start, run_blocks)
@@ -245,8 +245,9 @@ class DurableRuntime:
     def _check(self, record: Record, initial: Record) -> None:
         """Is this the instance that the caller means?"""
         if record.program != initial.program:
-            raise InstanceConflictError(
-                f"instance {record.instance_id!r} runs {record.program}, not {initial.program}; use another id"
+            raise OtherProgramError(
+                f"instance {record.instance_id!r} runs {record.program}, not {initial.program}; use another id",
+                record.instance_id,
             )
         if record.arguments and initial.arguments and record.arguments != initial.arguments:
             raise InstanceConflictError(

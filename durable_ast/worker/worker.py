@@ -76,7 +76,7 @@ class Worker:
         self._store = HandingOverStore(instance_store(store))
         self._backend = DurableBackend(self._store)
         self._longest_nap = longest_nap
-        self._programs = {str(program.key): program for program in map(_program, programs)}
+        self._programs = {program.label: program for program in map(_program, programs)}
         if not self._programs:
             raise ValueError("a worker needs programs to run")
         self._running: set[Background] = set()

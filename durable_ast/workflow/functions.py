@@ -44,6 +44,8 @@ class WorkflowFunction(Generic[P, R]):
         self._id = template
         self._template = None if template is None else IdTemplate(template, self._signature)
         self._owner: tuple[Any, ...] = ()
+        if "<locals>" in program.key.qualname:  # each call of the function around it makes another one
+            program.label = f"{workflow.name}/{program.key}"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         return self._named(self._called(None, args, kwargs))
@@ -53,11 +55,11 @@ class WorkflowFunction(Generic[P, R]):
         """Call it with a run id of your own: ``await ship.run("order-7", order)``."""
         return cast("Callable[Concatenate[str, P], Coroutine[Any, Any, R]]", self._run)
 
-    def _run(self, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
+    async def _run(self, /, *args: Any, **kwargs: Any) -> R:
         if not args and "run_id" not in kwargs:
             raise TypeError(f"{self.__qualname__}.run() needs a run id as its first argument")
         run_id, rest = (args[0], args[1:]) if args else (kwargs.pop("run_id"), ())
-        return self._named(self._called(run_id, rest, kwargs))
+        return await self._called(run_id, rest, kwargs)
 
     async def _called(self, run_id: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         return await self.workflow.call(self, run_id, args, kwargs)

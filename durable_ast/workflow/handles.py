@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ..errors import UnknownRunError
 from ..runtime.control import CANCEL, PAUSE, TERMINATE
 from ..runtime.instance import outcome_of, stack_of
+from ..runtime.moments import Moment, moments
 from ..runtime.signals import VALUES
 from ..state import snapshot
 from ..state.schema import Record, Status
@@ -142,6 +143,19 @@ class Handle(Generic[R]):
         stack = stack_of(await self._record()).stack
         return stack[0].visible_locals() if stack else {}
 
+    async def history(self) -> list[Moment]:
+        """The checkpoints of the run that are kept, oldest first; the last is how it stands.
+
+        Earlier ones are kept if the `Workflow` was made with ``history=``.
+
+        Raises:
+            UnknownRunError: there is no such run.
+        """
+        found = await moments(self._workflow.instances, self.id)
+        if not found:
+            raise self._unknown()
+        return found
+
     async def signal(self, name: str, payload: Any = None) -> None:
         """Put a signal into the mailbox of the run: behind those that are there already, to be
         delivered once.
@@ -256,8 +270,11 @@ class Handle(Generic[R]):
     async def _record(self) -> Record:
         record = await self._workflow.instances.read(self.id)
         if record is None:
-            raise UnknownRunError(f"there is no run {self.id!r}")
+            raise self._unknown()
         return record
+
+    def _unknown(self) -> UnknownRunError:
+        return UnknownRunError(f"there is no run {self.id!r}")
 
     def __reduce__(self) -> Any:
         return Handle, (self._workflow, self.id)

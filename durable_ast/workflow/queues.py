@@ -22,6 +22,7 @@ from ..state.schema import Record, Status
 from ..stores.base import InstanceBusy, check_instance_id
 from .functions import WorkflowFunction
 from .handles import OVER, Handle
+from .starting import Start
 
 if TYPE_CHECKING:
     from .workflow import Workflow
@@ -119,12 +120,11 @@ class Queue:
             delay: how long it is to wait at least, in seconds.
 
         Raises:
-            InstanceConflictError: the id belongs to another workflow or to other arguments.
+            InstanceConflictError: the run of this id was started with other arguments.
             NotPersistableError: the arguments cannot be saved.
         """
-        runtime = self._workflow.runtime(fn, id, args, kwargs)
+        runtime, _ = await Start(self._workflow.backend, fn, id, args, kwargs).enqueue(status=Status.PAUSED)
         item = Item(runtime.instance_id, key, priority, time.time() + delay)
-        await runtime.enqueue(args, kwargs, status=Status.PAUSED)
         message = self._workflow.instances.publish(self.id, _QUEUED, snapshot.dumps(item))
         await asyncio.wrap_future(message)
         self.begin()

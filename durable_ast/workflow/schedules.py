@@ -113,14 +113,13 @@ class Scheduler:
     """
 
     def __init__(self, workflow: Workflow, start: Callable[[Schedule, datetime.datetime], Awaitable[None]]) -> None:
-        self.schedules: list[Schedule] = []
         self._workflow = workflow
         self._start = start
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
         """Watch the clock, in the background."""
-        if self.schedules and (self._task is None or self._task.done()):
+        if self._workflow.schedules and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._watch(), name="durable_ast schedules")
 
     async def stop(self) -> None:
@@ -137,13 +136,13 @@ class Scheduler:
                 await self.fire(now)
             except Exception:
                 log.exception("schedules of %r: trying again", self._workflow.name)
-            following = min(next(schedule.times(now)) for schedule in self.schedules)
+            following = min(next(schedule.times(now)) for schedule in self._workflow.schedules)
             left = (following - datetime.datetime.now(datetime.UTC)).total_seconds()
             await asyncio.sleep(min(max(left, 0.0), _LONGEST_NAP))
 
     async def fire(self, now: datetime.datetime) -> None:
         """Start what is due at a time, and has not been started."""
-        for schedule in self.schedules:
+        for schedule in self._workflow.schedules:
             key = f"schedule {schedule.prefix}"
             state = await self._workflow.instances.load(key)
             if state is None:  # it is new: its times are those from now on

@@ -79,7 +79,15 @@ async def test_a_run_is_started_and_followed(shop):
 
 async def test_an_unknown_run(shop):
     handle = shop.wf.handle("nobody")
-    for asked in (handle.status, handle.result, handle.locals, handle.cancel, handle.terminate, handle.pause):
+    for asked in (
+        handle.status,
+        handle.result,
+        handle.locals,
+        handle.history,
+        handle.cancel,
+        handle.terminate,
+        handle.pause,
+    ):
         with pytest.raises(UnknownRunError, match="there is no run 'nobody'"):
             await asked()
     assert not await handle.delete()
@@ -223,3 +231,29 @@ async def test_runs_are_listed(shop):
     assert failed.workflow.endswith("other") and "ValueError: no" in failed.error
     with pytest.raises(ValueError, match="'NONSENSE' is not a valid Status"):
         await shop.wf.list(status="NONSENSE")
+
+
+async def test_the_history_of_a_run(store):
+    wf = Workflow("shop", db=store, history="all")
+
+    @wf.task
+    async def buy(item):
+        return f"bought {item}"
+
+    @wf.workflow(id="order")
+    async def order(items):
+        bought = []
+        while items:
+            one = await buy(items.pop(0))
+            bought.append(one)
+        await wf.signal("go")
+        return bought
+
+    handle = await wf.start(order, ["tea", "mug"])
+    await handle.signal("go")
+    assert await handle.result(timeout=30) == ["bought tea", "bought mug"]
+    moments = await handle.history()
+    assert [moment.locals.get("items") for moment in moments[:2]] == [["tea", "mug"]] * 2
+    assert {"items": [], "bought": ["bought tea"]} in [moment.locals for moment in moments]
+    assert moments[-1].status is Status.SUCCESS
+    await wf.close()
