@@ -17,12 +17,9 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import backoff
 from .backends.base import OrchestrationBackend
 from .backends.durable import DurableBackend
-from .backoff import constant, exponential, linear
 from .compiler.code_block import CodeBlock
-from .compiler.transform import DurableAstTransformer, transform_to_durable_ast
 from .context import RunContext
 from .errors import (
     AlreadyDurableException,
@@ -63,7 +60,10 @@ from .stores.memory import InMemoryStateStore as InMemoryStore
 from .stores.steps import Store
 
 if TYPE_CHECKING:
+    from . import backoff
     from .backoff import Backoff as BackoffStrategy  # noqa: F401
+    from .backoff import constant, exponential, linear
+    from .compiler.transform import DurableAstTransformer, transform_to_durable_ast
     from .stores.disk import DiskStateStore
     from .stores.postgres import PostgresStore as PostgresStore
     from .stores.redis import RedisStore as RedisStore
@@ -133,10 +133,11 @@ __all__ = [
     "wait_for_event",
 ]
 
-_ELSEWHERE = {
+_ELSEWHERE: dict[str, tuple[str, str | None]] = {
     "BackoffStrategy": (".backoff", "Backoff"),
     "DiskStateStore": (".stores.disk", "DiskStateStore"),
     "DurableAgent": (".pydantic_ai", "DurableAgent"),
+    "DurableAstTransformer": (".compiler.transform", "DurableAstTransformer"),
     "Handle": (".workflow", "Handle"),
     "PostgresStore": (".stores.postgres", "PostgresStore"),
     "RedisStore": (".stores.redis", "RedisStore"),
@@ -146,9 +147,14 @@ _ELSEWHERE = {
     "Worker": (".worker.worker", "Worker"),
     "Workflow": (".workflow", "Workflow"),
     "WorkflowFunction": (".workflow", "WorkflowFunction"),
+    "backoff": (".backoff", None),
+    "constant": (".backoff", "constant"),
     "durable_pipeline": (".pydantic_ai", "durable_pipeline"),
     "durable_tool": (".pydantic_ai", "durable_tool"),
+    "exponential": (".backoff", "exponential"),
+    "linear": (".backoff", "linear"),
     "open_store": (".stores.urls", "open_store"),
+    "transform_to_durable_ast": (".compiler.transform", "transform_to_durable_ast"),
 }
 """Names that are imported when they are asked for: they need an extra, or not every program wants them
 and importing them takes milliseconds."""
@@ -159,7 +165,8 @@ def __getattr__(name: str) -> Any:
         module, attribute = _ELSEWHERE[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    found = globals()[name] = getattr(importlib.import_module(module, __name__), attribute)
+    home = importlib.import_module(module, __name__)
+    found = globals()[name] = home if attribute is None else getattr(home, attribute)
     return found
 
 

@@ -11,9 +11,7 @@ from ..state import snapshot
 from ..state.schema import State
 from ..stores.base import InstanceStore, StateStore, check_event_name, check_instance_id
 from ..stores.memory import InMemoryStateStore
-from ..stores.seven_methods import SevenMethodStore
 from ..stores.steps import Store
-from ..stores.two_methods import TwoMethodStore
 from .base import OrchestrationBackend
 
 
@@ -96,4 +94,10 @@ def instance_store(store: StateStore | Store) -> InstanceStore:
         from ..stores.coded import guarded  # no program needs it before it has a store
 
         return guarded(store.instances)
-    return TwoMethodStore(store.load, store.save) if isinstance(store, StateStore) else SevenMethodStore(store)
+    if not isinstance(store, StateStore):
+        from ..stores.seven_methods import SevenMethodStore
+
+        return SevenMethodStore(store)
+    from ..stores.two_methods import TwoMethodStore
+
+    return TwoMethodStore(store.load, store.save)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os.path
 
 from ..backends.durable import DurableBackend
 
 FILE = "durable.db"
 
-_backends: dict[Path, DurableBackend] = {}
+_backends: dict[str, DurableBackend] = {}
 
 
 def default_backend() -> DurableBackend:
     """The backend on ``durable.db`` in the current directory; one for each directory."""
     from ..stores.sqlite import SQLiteStore
 
-    path = Path(FILE).absolute()
+    path = os.path.abspath(FILE)
     backend = _backends.get(path)
     if backend is None:
         backend = _backends[path] = DurableBackend(SQLiteStore(path))

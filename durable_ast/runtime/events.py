@@ -8,12 +8,11 @@ else, they say so.
 from __future__ import annotations
 
 import asyncio
-import datetime
 import sys
 import time
 from collections.abc import Awaitable
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CorruptStateError, DurableError, PauseForEventException
 from ..state import snapshot
@@ -24,6 +23,9 @@ from .effects import Effects
 from .frames import arguments_of
 from .journal import current_run
 from .running_branch import current
+
+if TYPE_CHECKING:
+    import datetime
 
 
 async def wait_for_event(name: str, *, timeout: float | None = None) -> Any:
@@ -167,6 +169,8 @@ def begin_sleep_until(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -
 
 def _moment(when: Any) -> float:
     """A moment in seconds since 1970."""
+    import datetime
+
     if not isinstance(when, datetime.datetime):
         raise TypeError(
             f"sleep_until() needs a datetime, not {type(when).__name__}; for seconds there is asyncio.sleep()"

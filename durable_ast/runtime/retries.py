@@ -8,9 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..backoff import Backoff
 from ..errors import PauseForEventException
+
+if TYPE_CHECKING:
+    from ..backoff import Backoff
 
 
 @dataclass(frozen=True, slots=True)

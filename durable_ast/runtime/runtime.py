@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from ..backends.adapted import BackendStore, store_of
@@ -49,7 +48,7 @@ class DurableRuntime:
     ) -> None:
         self.program = program
         self.backend = backend
-        self.instance_id = str(uuid.uuid4()) if instance_id is None else check_instance_id(instance_id)
+        self.instance_id = _new_id() if instance_id is None else check_instance_id(instance_id)
         self._call_stack: CallStack | None = CallStack()
         self._record: Record | None = None
         self._store = _store_of(backend)
@@ -355,3 +354,9 @@ def _store_of(backend: OrchestrationBackend) -> InstanceStore:
             f"{type(backend).__name__}"
         )
     return store_of(backend)
+
+
+def _new_id() -> str:
+    import uuid  # it looks the platform up, which most programs do not need
+
+    return str(uuid.uuid4())

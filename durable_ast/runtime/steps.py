@@ -12,13 +12,11 @@ import functools
 import inspect
 import sys
 import time
-import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from types import CodeType, CoroutineType, MethodType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from ..backoff import Backoff
 from ..errors import AlreadyDurableException
 from ..state.snapshot import importable
 from .branch import Branch, drive
@@ -30,6 +28,9 @@ from .retries import Policy
 from .running_branch import current
 from .spans import around_step
 from .tracebacks import without_library_frames
+
+if TYPE_CHECKING:
+    from ..backoff import Backoff
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -301,6 +302,8 @@ async def _inside(call: Call) -> Any:
     """A call inside of another step, or outside of any instance."""
     outer = enclosing()
     if outer is None:
+        import uuid
+
         return await _attempts(call, None, str(uuid.uuid4()))
     path = outer.path_of(call.key or outer.key_of(call.step.name, (call.args, call.kwargs)))
     branch = outer.branch

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback as traceback_module
-from pathlib import Path
 from types import TracebackType
 
-_PACKAGE = str(Path(__file__).parent.parent) + os.sep
-_MACHINERY = _PACKAGE, str(Path(asyncio.__file__).parent) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_MACHINERY = _PACKAGE, os.path.dirname(asyncio.__file__) + os.sep
 
 
 def without_library_frames(traceback: TracebackType | None) -> TracebackType | None:
