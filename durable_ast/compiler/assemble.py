@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from ..errors import UnsupportedSyntaxError
-from .build import function, parameters
+from .build import all_placed, function, parameters
 from .code_objects import FUTURE_FLAGS, note_made
 from .kinds import Flavour
 from .lowered import Lowered
@@ -69,7 +69,7 @@ def assemble(
     imports: list[ast.stmt] = []
     if origin.imports:
         imports.append(ast.Import([ast.alias(name) for name in origin.imports]))
-    module = ast.fix_missing_locations(ast.Module([*imports, factory], []))
+    module = all_placed(ast.Module([*imports, factory], []))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # the user's own compilation has shown them
         try:

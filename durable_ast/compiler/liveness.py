@@ -15,6 +15,7 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from .build import children
 from .kinds import Leaving
 from .lowered import AsyncWith, Finally, For, Handler, If, Lowered, Native, Point, Statement, Try, While, With
 from .names import RETURN_VALUE, mangled
@@ -39,11 +40,15 @@ def names_read(node: ast.AST | None, class_name: str | None) -> set[str]:
     """The names that an expression or statement may read, nested functions included."""
     if node is None:
         return set()
-    return {
-        mangled(inner.id, class_name)
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, (ast.Load, ast.Del))
-    }
+    names: set[str] = set()
+    todo = [node]
+    while todo:
+        inner = todo.pop()
+        if type(inner) is not ast.Name:
+            todo.extend(children(inner))
+        elif type(inner.ctx) is not ast.Store:
+            names.add(inner.id if class_name is None else mangled(inner.id, class_name))
+    return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,12 @@ class _Liveness:
         """What assigning to all of `targets` binds."""
         mask = 0
         for target in targets:
-            for node in ast.walk(target):
-                if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            todo = [target]
+            while todo:
+                node = todo.pop()
+                if type(node) is not ast.Name:
+                    todo.extend(children(node))
+                elif type(node.ctx) is not ast.Load:
                     mask |= self.bit(node.id)
         return mask
 

@@ -262,12 +262,14 @@ def _as_function(node: ScopeNode, name: str) -> FunctionNode:
 
 
 def _awaits(node: ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp) -> bool:
-    """Whether a comprehension awaits; its first iterable is evaluated outside of it."""
+    """Whether a comprehension awaits, or one in it does; its first iterable is evaluated outside of it."""
     outside = node.generators[0].iter
     todo: list[ast.AST] = [child for part in ast.iter_child_nodes(node) for child in _without(part, outside)]
     while todo:
         current = todo.pop()
         if isinstance(current, ast.Await):
+            return True
+        if isinstance(current, COMPREHENSIONS) and any(generator.is_async for generator in current.generators):
             return True
         nested = isinstance(current, (*SCOPES, ast.GeneratorExp))
         todo.extend(enclosing_parts(current) if nested else ast.iter_child_nodes(current))

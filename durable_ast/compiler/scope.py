@@ -1,7 +1,9 @@
 """What belongs to a function's own scope, and not to the functions and classes nested in it."""
 
 import ast
+from collections.abc import Iterable
 
+from .build import children
 from .suspension import COMPREHENSIONS, SCOPES, enclosing_parts
 
 
@@ -15,18 +17,8 @@ def own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]
     while todo:
         node = todo.pop()
         found.append(node)
-        if isinstance(node, SCOPES):
-            todo.extend(enclosing_parts(node))
-            continue
-        for value in vars(node).values():
-            if type(value) is list:
-                todo.extend([item for item in value if isinstance(item, ast.AST)])
-            elif isinstance(value, _WITH_PARTS):
-                todo.append(value)
+        todo.extend(enclosing_parts(node) if isinstance(node, SCOPES) else children(node))
     return found
-
-
-_WITH_PARTS = (ast.expr, ast.stmt, ast.arguments, ast.pattern)
 
 
 def bound_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
@@ -40,15 +32,51 @@ def bound_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     every = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]
     names = {arg.arg for arg in every if arg is not None}
     outside: set[str] = set()
-    for statement in function.body:
-        _collect(statement, names, outside)
+    _collect(function.body, names, outside)
     return names - outside
 
 
-def _collect(node: ast.AST, names: set[str], outside: set[str]) -> None:
+def _collect(nodes: Iterable[ast.AST], names: set[str], outside: set[str]) -> None:
+    """Add what the nodes bind to `names`, and what they declare to be bound elsewhere to `outside`."""
+    todo = list(nodes)
+    while todo:
+        node = todo.pop()
+        kind = type(node)
+        if kind is ast.Name:
+            if type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
+                names.add(node.id)  # type: ignore[attr-defined]
+            continue
+        if kind in _BINDING:
+            _bind(node, names, outside)
+        if kind in _COMPREHENDING:
+            inside: set[str] = set()
+            _collect(children(node), inside, outside)
+            names.update(_walruses(node) & inside)
+        else:
+            todo.extend(enclosing_parts(node) if kind in SCOPES else children(node))
+
+
+_COMPREHENDING = (*COMPREHENSIONS, ast.GeneratorExp)
+_BINDING = frozenset(
+    [
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.ClassDef,
+        ast.ExceptHandler,
+        ast.MatchAs,
+        ast.MatchStar,
+        ast.MatchMapping,
+        ast.Import,
+        ast.ImportFrom,
+        ast.Global,
+        ast.Nonlocal,
+    ]
+)
+"""The nodes that bind a name which is not a `Name` in them."""
+
+
+def _bind(node: ast.AST, names: set[str], outside: set[str]) -> None:
     match node:
-        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-            names.add(name)
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             names.add(name)
         case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
@@ -59,17 +87,6 @@ def _collect(node: ast.AST, names: set[str], outside: set[str]) -> None:
             names.update(alias.asname or alias.name.partition(".")[0] for alias in aliases)
         case ast.Global(names=declared) | ast.Nonlocal(names=declared):
             outside.update(declared)
-    if isinstance(node, (*COMPREHENSIONS, ast.GeneratorExp)):
-        inside: set[str] = set()
-        for child in ast.iter_child_nodes(node):
-            _collect(child, inside, outside)
-        names.update(_walruses(node) & inside)
-    elif isinstance(node, SCOPES):
-        for part in enclosing_parts(node):
-            _collect(part, names, outside)
-    else:
-        for child in ast.iter_child_nodes(node):
-            _collect(child, names, outside)
 
 
 def _walruses(node: ast.AST) -> set[str]:

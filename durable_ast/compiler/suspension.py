@@ -14,6 +14,8 @@ certain: a bare ``raise``, and the names of built-in exceptions.
 import ast
 from collections.abc import Iterable
 
+from .build import children
+
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
 
@@ -136,6 +138,8 @@ class Suspensions:
 
     def mark(self, node: ast.AST) -> bool:
         """Look through `node`, remember which of its nodes suspend, and tell whether it does."""
+        if type(node) in _LEAVES:
+            return False
         known = self._known.get(node)
         if known is None:
             known = self._known[node] = self._look(node)
@@ -151,15 +155,12 @@ class Suspensions:
             for part in enclosing_parts(node):
                 found = self.mark(part) or found
             return found
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if isinstance(value, list):
-                for item in value:
-                    if isinstance(item, ast.AST):
-                        found = self.mark(item) or found
-            elif isinstance(value, ast.AST):
-                found = self.mark(value) or found
+        for child in children(node):
+            found = self.mark(child) or found
         return found
+
+
+_LEAVES = frozenset({ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue})
 
 
 def yields(nodes: Iterable[ast.AST]) -> bool:

@@ -305,11 +305,19 @@ def find_function_code(key: FunctionKey) -> tuple[CodeType, Namespace]:
         code = _code_of(_attribute(module, key.qualname))
         if code is not None and code.co_qualname == key.qualname:
             return code, namespace
-    filename = getattr(module, "__file__", COMMAND if key.module == "__main__" else None)
+    filename = _file_of(module, key)
     code = None if filename is None else find_code(filename, namespace, key.qualname, key.ordinal)
     if code is None:
         raise CodeChangedError(f"{key} is needed to go on, but there is no such function any more")
     return code, namespace
+
+
+def _file_of(module: ModuleType, key: FunctionKey) -> str | None:
+    """The file that holds a function; in a notebook, the cell of the function around it."""
+    if key.module != "__main__" or hasattr(module, "__file__"):
+        return getattr(module, "__file__", None)
+    outermost = _code_of(_attribute(module, key.qualname.partition(".<locals>")[0]))
+    return COMMAND if outermost is None else outermost.co_filename
 
 
 def _rewritten(key: FunctionKey, namespace: Namespace) -> CodeType:

@@ -21,7 +21,7 @@ from .defaults import default_backend
 from .frames import captured_start
 from .functions import Frame, function_of
 from .handle import InstanceHandle
-from .imitation import imitate
+from .imitation import Signature, imitate
 from .instance import Durability, Keep, OnChange, Settings
 from .running_branch import current
 from .runtime import DurableRuntime
@@ -59,6 +59,7 @@ class DurableProgram(Generic[P, R]):
     fn: Callable[P, Coroutine[Any, Any, R]]
     __name__: str
     __qualname__: str
+    __signature__ = Signature()
 
     def __init__(
         self,
@@ -79,6 +80,11 @@ class DurableProgram(Generic[P, R]):
             raise ValueError(f"history must be 'all', or how many checkpoints to keep, from 1 on, not {history!r}")
         self.settings = Settings(durability, strict, on_change, history)
         self._deep = deep if isinstance(deep, bool) else frozenset(deep)
+        self._method_of: Any = None
+        self._keywords: dict[str, Any] = {}
+        self._given: tuple[Any, ...] = ()
+        if isinstance(fn, functools.partial):
+            self._given, self._keywords = fn.args, fn.keywords
         self._owner, function = _unbound(fn)
         imitate(self, function)
         compiled = function_of(function.__code__, function.__globals__)
@@ -207,7 +213,9 @@ class DurableProgram(Generic[P, R]):
 
     def frame(self, *args: Any, **kwargs: Any) -> Frame:
         """A frame of the function with these arguments, not started."""
-        frame: Frame = self._running(*self._owner, *args, **kwargs)
+        if self._keywords:
+            kwargs = {**self._keywords, **kwargs}
+        frame: Frame = self._running(*self._owner, *self._given, *args, **kwargs)
         return frame
 
     def captured(self, start: Frame) -> FunctionCall:
@@ -223,15 +231,18 @@ class DurableProgram(Generic[P, R]):
     # a program is a function
 
     def __get__(self, owner: Any, cls: type | None = None) -> Any:
-        if owner is None:
-            return self
+        if owner is None or isinstance(self.fn, functools.partial) or not hasattr(self.fn, "__get__"):
+            return self  # a partial function, or an object that can be called, is no method
         bound: DurableProgram[..., Any] = object.__new__(type(self))
         bound.__dict__.update(self.__dict__)
         bound.fn = MethodType(self.fn, owner)
         bound._owner = (owner, *self._owner)
+        bound._method_of = owner
         return bound
 
     def __reduce__(self) -> Any:
+        if self._method_of is not None:
+            return getattr, (self._method_of, self.__name__)
         if not self._owner and importable(self):
             return self.__qualname__
         return _made_again, (self.fn, self.settings, self._deep)
@@ -334,7 +345,7 @@ def _made_again(
 def _unbound(fn: Any) -> tuple[tuple[Any, ...], FunctionType]:
     """A function and the object it is bound to, if it is."""
     owner: tuple[Any, ...] = ()
-    function = fn
+    function = fn.func if isinstance(fn, functools.partial) else fn
     if callable(function) and not isinstance(function, (FunctionType, MethodType, type)):
         function = function.__call__  # an object that can be called
     if isinstance(function, MethodType):

@@ -2,8 +2,10 @@
 
 import functools
 import importlib
+import inspect
 import linecache
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from durable_ast import DurableBackend, NoSourceCodeException, make_durable
+from durable_ast import DurableBackend, InstanceConflictError, NoSourceCodeException, make_durable
 from tests.effects import step
 
 ROOT = Path(__file__).parents[2]
@@ -165,12 +167,68 @@ async def without_wraps(x):
         (Counter(5), 4),
         (Counter.made, 1),
         (Counter.plain, 1),
+        (functools.partial(Counter(5).method), 6),
+        (functools.partial(Counter(2)), 1),
         (with_wraps, ("logged", 1)),
         (without_wraps, ("unnamed", 1)),
     ],
 )
 async def test_methods_objects_and_decorated_functions(function, result):
     assert await run(function, 1) == result
+
+
+async def summed(a, b=2, *rest, c=3, **others):
+    return a, await step(b), rest, c, others
+
+
+@pytest.mark.parametrize(
+    ("partial", "args", "keywords"),
+    [
+        (functools.partial(summed, 1), (5, 6), {"d": 7}),
+        (functools.partial(summed, c=4, e=1), (5,), {"e": 2}),
+        (functools.partial(functools.partial(summed, 1), 2, d=5), (), {}),
+    ],
+)
+async def test_partial_functions(partial, args, keywords):
+    program = make_durable(partial)
+    backend = DurableBackend()
+    plainly = await partial(*args, **keywords)
+    assert await program(*args, orchestration_backend=backend, instance_id="it", **keywords) == plainly
+    with pytest.raises(InstanceConflictError):
+        await program(9, orchestration_backend=backend, instance_id="it")
+    assert inspect.signature(program) == inspect.signature(partial)
+
+
+class Shop:
+    @make_durable
+    async def sell(self, item: str, *, count: int = 1) -> str:
+        """Sell it."""
+        return await step(f"{count} {item}")
+
+    async def buy(self, item: str, *, count: int = 1) -> str:
+        return await step(item)
+
+    named = make_durable(functools.partial(summed, 1))
+
+
+def test_the_signature_of_a_method_is_without_the_object_that_it_is_bound_to():
+    shop = Shop()
+    expected = inspect.signature(shop.buy)
+    assert inspect.signature(shop.sell) == inspect.signature(make_durable(shop.buy)) == expected
+    assert inspect.signature(Shop.sell) == inspect.signature(Shop.buy)
+    assert inspect.signature(make_durable(Shop.buy)) == inspect.signature(Shop.buy)
+    assert shop.sell.__doc__ == "Sell it."
+    inspect.signature(type(Shop.sell))
+
+
+async def test_a_method_comes_back_from_a_pickle_bound():
+    again = pickle.loads(pickle.dumps(Shop().sell))
+    assert await again("book", orchestration_backend=DurableBackend()) == "1 book"
+    assert pickle.loads(pickle.dumps(Shop.sell)) is Shop.sell
+
+
+async def test_a_partial_function_in_a_class_is_not_bound():
+    assert (await Shop().named(orchestration_backend=DurableBackend()))[0] == 1
 
 
 COMMAND = (

@@ -212,6 +212,13 @@ async def test_comprehensions():
 
 
 @everywhere()
+async def test_a_comprehension_that_only_awaits_in_one_of_its_own():
+    kept = [[lambda: x, *[y async for y in agenerated(x, 2)]] for x in note([1, 2])]
+    awaited = {len([z async for z in agenerated(x)]): await step(x) for x in [3] if (lambda: x)()}
+    return [(first(), rest) for first, *rest in kept], awaited
+
+
+@everywhere()
 async def test_a_comprehension_has_a_scope_of_its_own():
     x = "outer"
     inner = [await step(x) for x in range(2)]
