@@ -10,12 +10,20 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Any, Literal, get_args
 
-from pydantic_ai import Agent, AgentRunResult, RunContext
+from pydantic_ai import Agent, AgentRunResult, RunContext, capabilities
 from pydantic_ai.agent import EventStreamHandler
-from pydantic_ai.capabilities.abstract import AbstractCapability, WrapRunHandler
+from pydantic_ai.capabilities.abstract import (
+    AbstractCapability,
+    CapabilityOrdering,
+    WrapOutputProcessHandler,
+    WrapRunHandler,
+)
 from pydantic_ai.durable_exec import (
     JSON_CODEC,
     BaseDurabilityCapability,
@@ -27,16 +35,19 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.messages import AgentStreamEvent, ModelResponseStreamEvent
 from pydantic_ai.models import Model
+from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, DeferredToolResults
 from pydantic_ai.toolsets import AbstractToolset
 
 from ..backoff import exponential
+from ..errors import NotPersistableError
 from ..runtime.journal import Run, current_run, enclosing
 from .approvals import decided
 from .config import TaskConfig, over
+from .output_functions import is_effectful, processed_once
 from .results import outputs_of
 from .streams import Relay, listener
-from .units import UnitBackend, run_name, running_unit
+from .units import UnitBackend, failures_of_run, run_name, running_unit
 
 MODEL_DEFAULTS = TaskConfig(retries=3, backoff=exponential(base=2, max=60))
 TOOL_DEFAULTS = TaskConfig(retries=2, backoff=exponential(base=2, max=30))
@@ -47,8 +58,20 @@ _CONVERSATIONS = uuid.UUID("3f0c7c1e-5d0b-4d6f-9a51-8f0b3d1f6c27")
 _ASKS_FOR_RUN_IDS = hasattr(AbstractCapability, "get_default_run_id")
 """Whether pydantic-ai lets a capability name runs; it does since 2.61."""
 
+_HAS_EXTERNAL_EVENTS = find_spec("pydantic_ai.external_events") is not None
+
+_OTHERS_WHO_DECIDE: tuple[type[AbstractCapability[Any]], ...] = tuple(
+    getattr(capabilities, name) for name in ("HandleDeferredToolCalls", "RequestInput") if hasattr(capabilities, name)
+)
+
 Approvals = Literal["signal", "return"]
 """What becomes of calls that wait for a human."""
+
+
+def _not_saved(error: Exception) -> NotPersistableError:
+    return NotPersistableError(
+        f"what a unit of the agent gave cannot be saved ({error}); let the tool return what pydantic can make JSON of"
+    )
 
 
 class AstDurability(BaseDurabilityCapability[AgentDepsT]):
@@ -88,6 +111,7 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
         durable_unit_noun="task",
         durable_container_noun="workflow",
         codec=JSON_CODEC,
+        serialization_failure=_not_saved,
         toolset_lifecycles={"function": "enter-always", "mcp": "enter-in-durable-unit", "dynamic": "enter-never"},
         tool_config_key="durable",
     )
@@ -186,13 +210,38 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
             await _sleep(port, f"{ctx.run_id}/sleep", seconds)
 
         is_named = _ASKS_FOR_RUN_IDS or not _is_random(ctx.run_id)
-        token = run_name.set(None if is_named else self.get_default_run_id())
+        name = (ctx.run_id if is_named else self.get_default_run_id()) or ""
+        token = run_name.set(name)
         try:
-            with Agent.using_sleep(sleep):
-                return await super().wrap_run(ctx, handler=handler)
+            async with failures_of_run(port):
+                with Agent.using_sleep(sleep), self._waits_for_events(port, name):
+                    return await super().wrap_run(ctx, handler=handler)
         finally:
             run_name.reset(token)
             await port.settled()
+
+    def _waits_for_events(self, port: Run, run: str) -> AbstractContextManager[object]:
+        if not _HAS_EXTERNAL_EVENTS:
+            return nullcontext()
+        from .external_events import external_events
+
+        return external_events(port, self.name, run, self._tool_config)
+
+    # output functions
+
+    async def wrap_output_process(
+        self,
+        ctx: RunContext[AgentDepsT],
+        *,
+        output_context: OutputContext,
+        output: Any,
+        handler: WrapOutputProcessHandler,
+    ) -> Any:
+        """Process an output once, if that calls a function."""
+        port = current_run()
+        if port is None or not is_effectful(ctx, output_context):
+            return await handler(output)
+        return await processed_once(port, self.name, ctx, output_context, lambda: handler(output), self._tool_config)
 
     # events
 
@@ -213,6 +262,11 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
             await super()._dispatch_event_stream_event(ctx, event)  # its effects are a unit
 
     # humans
+
+    def get_ordering(self) -> CapabilityOrdering:
+        """The innermost: whoever else decides on calls of tools goes first."""
+        ordering = super().get_ordering()
+        return replace(ordering, wrapped_by=(*ordering.wrapped_by, *_OTHERS_WHO_DECIDE))
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[AgentDepsT], *, requests: DeferredToolRequests

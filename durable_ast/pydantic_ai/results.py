@@ -29,19 +29,33 @@ class _Json:
 
 def stored(result: Any, output_spec: Any) -> Any:
     """The form of a result that can be stored."""
-    try:
-        pickle.dumps(result.output)
-    except Exception:
+    output = stored_output(result.output, output_spec)
+    if output is not result.output:
         result = copy(result)
-        result.output = _Json(TypeAdapter(type_of_output(output_spec)).dump_python(result.output, mode="json"))
+        result.output = output
     return result
 
 
 def restored(result: Any, output_spec: Any) -> Any:
     """The result that was stored."""
-    if isinstance(result.output, _Json):
-        result.output = TypeAdapter(type_of_output(output_spec)).validate_python(result.output.data)
+    result.output = restored_output(result.output, output_spec)
     return result
+
+
+def stored_output(output: Any, output_spec: Any) -> Any:
+    """The form of an output that can be stored."""
+    try:
+        pickle.dumps(output)
+    except Exception:
+        return _Json(TypeAdapter(type_of_output(output_spec)).dump_python(output, mode="json"))
+    return output
+
+
+def restored_output(output: Any, output_spec: Any) -> Any:
+    """The output that was stored."""
+    if isinstance(output, _Json):
+        return TypeAdapter(type_of_output(output_spec)).validate_python(output.data)
+    return output
 
 
 def outputs_of(spec: Any) -> tuple[Any, ...]:

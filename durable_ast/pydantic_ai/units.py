@@ -8,7 +8,8 @@ model: so tools that run side by side may begin, end and begin again in any orde
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from pydantic_ai.durable_exec import (
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.usage import RunUsage
 
+from ..errors import DurableError
 from ..runtime.journal import Run, current_run
 from ..runtime.retries import Policy
 from ..runtime.steps import Step
@@ -75,7 +77,11 @@ class Unit:
 
 
 run_name: ContextVar[str | None] = ContextVar("durable_ast.pydantic_ai.run_name", default=None)
-"""The name of the run of an agent, where its id is not the same when it runs again."""
+"""The name of the run of an agent that this code belongs to: its id, or another where that is made up anew
+when it runs again."""
+
+_failures: ContextVar[list[str] | None] = ContextVar("durable_ast.pydantic_ai.failures", default=None)
+"""The keys of the units of the run of an agent that have failed."""
 
 _unit: ContextVar[Unit | None] = ContextVar("durable_ast.pydantic_ai.unit", default=None)
 
@@ -113,12 +119,64 @@ class UnitBackend(JournalCallableOperationBackend[Mapping[str, Any]]):
         )
         if unit.is_call and config.get("at_most_once"):
             await _begin_once(port, unit.key, name)
-        entry: dict[str, Any] = await run_unit(_step(name, policy_of(config)), unit.key, unit, body)
-        if not unit.ran:
-            get_current_span().set_attribute("durable.replayed", True)
-        if ctx is not None and "spent" in entry:
-            ctx.usage.incr(_USAGE.validate_python(entry["spent"]))
+        entry = await answered(unit, name, config, body)
+        if ctx is not None:
+            add_spent(ctx, entry)
         return entry["result"]
+
+
+async def answered(
+    unit: Unit, name: str, config: Mapping[str, Any], body: Callable[[], Awaitable[object]]
+) -> dict[str, Any]:
+    """The entry of a unit, which is run if there is none.
+
+    Raises:
+        Exception: that of the unit, now or when it ran before.
+    """
+    try:
+        entry: dict[str, Any] = await run_unit(_step(name, policy_of(config)), unit.key, unit, body)
+    except Exception as error:
+        await _note_failure(unit, error)
+        raise
+    if not unit.ran:
+        get_current_span().set_attribute("durable.replayed", True)
+        if "error" in entry:
+            failed = _failures.get()
+            if failed is not None:
+                failed.append(unit.key)
+            raise entry["error"]
+    return entry
+
+
+async def _note_failure(unit: Unit, error: Exception) -> None:
+    """Record that a unit has failed: what the run does about it, such as asking another model, holds after a
+    crash as well."""
+    port, failed = current_run(), _failures.get()
+    if port is not None and failed is not None and not isinstance(error, DurableError):
+        await port.record(unit.key, {"error": error})
+        failed.append(unit.key)
+
+
+@asynccontextmanager
+async def failures_of_run(port: Run) -> AsyncIterator[None]:
+    """Around the run of an agent: if it fails itself, its units that have failed are tried again when it is called
+    again."""
+    failed: list[str] = []
+    token = _failures.set(failed)
+    try:
+        yield
+    except Exception as error:
+        if failed and not isinstance(error, DurableError):
+            await port.forget(failed)
+        raise
+    finally:
+        _failures.reset(token)
+
+
+def add_spent(ctx: RunContext[Any], entry: Mapping[str, Any]) -> None:
+    """Add to a usage what was spent inside of a unit."""
+    if "spent" in entry:
+        ctx.usage.incr(_USAGE.validate_python(entry["spent"]))
 
 
 async def _attempt(unit: Unit, body: Callable[[], Awaitable[object]]) -> dict[str, Any]:
@@ -149,13 +207,17 @@ def _key(
 ) -> str:
     if isinstance(operation, ModelRequestId) and _IS_STREAM_A_RESPONSE:
         name = name.replace("__model.request_stream", "__model.request")  # a listener may come or go
-    run = run_name.get() or ("" if ctx is None else ctx.run_id)
-    key = f"{run}/{name}"
+    key = f"{name_of_run(ctx)}/{name}"
     if isinstance(operation, (ToolsetCallToolId, ToolsetValidateToolArgumentsId)) and ctx is not None:
         key += f"/{ctx.tool_call_id}"
     elif isinstance(operation, EventStreamHandlerId):
         key += f"/{event_key(cache_key[0])}"
     return f"{key}#{port.ordinal(key)}"
+
+
+def name_of_run(ctx: RunContext[Any] | None) -> str:
+    """What the keys of a run's units begin with."""
+    return run_name.get() or ("" if ctx is None else ctx.run_id) or ""
 
 
 def event_key(event: Any) -> str:
@@ -175,7 +237,7 @@ async def _begin_once(port: Run, key: str, name: str) -> None:
     mark = f"{key} has begun"
     if await port.lookup(mark) is not None:
         raise ToolFailed(
-            f"{name}: the process died while this call was running, and whether it has taken effect is unknown; it "
-            "was not made again"
+            f"{name}: this call was begun before and did not come to its end, so whether it has taken effect is unknown; "
+            "it was not made again"
         )
     await port.record(mark, True)

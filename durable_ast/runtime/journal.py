@@ -127,6 +127,15 @@ class Journal:
         (await self._loaded())[name] = data
         return {name: data}
 
+    async def drop(self, paths: Sequence[str]) -> None:
+        """Forget some entries."""
+        entries = await self._loaded()
+        gone: dict[str, bytes | None] = {name: None for path in paths if (name := self._name(path)) in entries}
+        for name in gone:
+            del entries[name]
+        if gone:
+            await self._instance.note(Effects(parts=gone))
+
     async def receive(self, path: str, event: str, deadline: float | None) -> Any:
         """The payload of an event, which is an entry as soon as it is taken.
 
@@ -294,6 +303,14 @@ class Run:
             StoreError, StaleOwnerError: it could not be stored; the instance stops.
         """
         await self._journal.record(self._scope.path_of(key), value, effects)
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Forget what was recorded under some keys: it is not to be found when the step runs again.
+
+        Raises:
+            StoreError, StaleOwnerError: it could not be stored; the instance stops.
+        """
+        await self._journal.drop([self._scope.path_of(key) for key in keys])
 
     async def settled(self) -> None:
         """Wait until everything that was recorded is stored.
