@@ -27,14 +27,15 @@ Function = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class RecordingStore(StateStore):
-    """Keeps every state as bytes, with how much had been logged when it was saved."""
+    """Keeps every state of one instance as bytes, with how much had been logged when it was saved."""
 
     def __init__(self, first: bytes | None = None) -> None:
         self.states: list[tuple[int, bytes]] = []
         self.last = first
 
     async def load(self, instance_id):
-        return None if self.last is None else pickle.loads(self.last)
+        state = None if self.last is None else pickle.loads(self.last)
+        return state if state is not None and state["instance_id"] == instance_id else None
 
     async def save(self, instance_id, state):
         self.last = pickle.dumps(state)
