@@ -44,7 +44,7 @@ class Saved:
 
     def stacks(self) -> list[Stack]:
         """Its call stacks, but for those of branches that have ended; the root's is the first."""
-        data = self.record.call_stack
+        data = self.record.state
         if data is None:
             return [Stack(CallStack())]
         if data.startswith(staged.MARK):
@@ -89,7 +89,7 @@ async def saved_history(store: InstanceStore, instance_id: str) -> list[Saved]:
 
 
 async def _texts(store: InstanceStore, checkpoints: Iterable[Checkpoint]) -> dict[str, str]:
-    graphs = [each.record.call_stack or b"" for each in checkpoints]
+    graphs = [each.record.state or b"" for each in checkpoints]
     graphs += [data for each in checkpoints for name, data in each.parts.items() if name.startswith(BRANCHES)]
     found = {version: await store.source(version) for version in sources.versions_in(graphs)}
     return {version: text for version, text in found.items() if text is not None}

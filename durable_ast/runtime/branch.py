@@ -17,11 +17,13 @@ from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import DurableError, NotPersistableError
+from ..state.delta import LARGE
+from ..state.pieces import Lists, Pieces
 from ..state.snapshot import failure
 from ..stores.base import NO_PARTS, Parts
 from . import generators, staged
 from .async_generators import advance
-from .call_stack import CallStack, Waiting, stack_to_bytes
+from .call_stack import CallStack, FrameState, Waiting, stack_in_pieces, stack_to_bytes
 from .control import is_interrupted
 from .discard import discard
 from .effects import NO_EFFECTS, Effects
@@ -151,6 +153,7 @@ class Branch:
     __slots__ = (
         "_caller",
         "_journal",
+        "_lists",
         "_outer_error",
         "_savable",
         "_scope",
@@ -181,6 +184,7 @@ class Branch:
         self._caller: FrameType | None = None
         self._scope: Scope | None = None
         self._journal: Journal | None = None
+        self._lists: Lists | None = None
         self.frame: Frame | None = None
         self.task: asyncio.Task[Any] | None = None
         self.siblings: Branches | None = None
@@ -315,8 +319,9 @@ class Branch:
             )
         try:
             frames = capture_plain(frame, WRAPPERS.driver)
+            data: bytes | Pieces
             if frames is not None:
-                data = stack_to_bytes(waiting, frames, self.steps, flights, self.variables)
+                data = self._plain_state(waiting, frames, flights)
             else:
                 data = self._with_more_than_locals(waiting, frame, flights)
         except Exception as problem:
@@ -331,6 +336,17 @@ class Branch:
             return instance.save(data, effects.with_parts(self._passed(waiting)), pause, wake_at)
         except DurableError as problem:
             return self.stop(problem)
+
+    def _plain_state(self, waiting: Waiting, frames: list[FrameState], flights: list[BaseException]) -> bytes | Pieces:
+        if self._lists is None:
+            data = stack_to_bytes(waiting, frames, self.steps, flights, self.variables)
+            if len(data) < LARGE:
+                return data
+            self._lists = Lists()
+        pieces = stack_in_pieces(waiting, frames, self.steps, flights, self.variables, self._lists)
+        if len(pieces) < LARGE:
+            self._lists = None
+        return pieces
 
     def _passed(self, waiting: Waiting) -> Parts:
         """The journal's entries that a checkpoint is past."""

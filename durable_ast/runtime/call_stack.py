@@ -15,6 +15,7 @@ from ..compiler.code_block import CodeBlock
 from ..compiler.compiled import Manager
 from ..compiler.source import FunctionKey
 from ..state import snapshot
+from ..state.pieces import Lists, Pieces
 from .appended import AppendedBlock
 from .functions import function_of, key_of
 from .generators import Later, flying
@@ -39,6 +40,19 @@ def stack_to_bytes(
     if flights or variables:
         return snapshot.dumps((waiting, frames, steps, flights, variables))
     return snapshot.dumps((waiting, frames, steps))
+
+
+def stack_in_pieces(
+    waiting: Waiting,
+    frames: list[FrameState],
+    steps: int,
+    flights: Sequence[BaseException],
+    variables: Variables,
+    lists: Lists,
+) -> bytes | Pieces:
+    """The same for a large one, of which only what has changed is looked at."""
+    candidates = (*waiting[1:], *(value for state in frames for value in state[2].values()))
+    return snapshot.dumps_in_pieces((waiting, frames, steps, flights, variables), candidates, lists)
 
 
 class FunctionCall:

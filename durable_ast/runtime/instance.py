@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from ..errors import NotPersistableWarning, PauseForEventException
 from ..state import resources, snapshot
 from ..state.history import History
+from ..state.pieces import Pieces
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore
 from . import generators, sources, staged
@@ -128,12 +129,12 @@ class Instance:
         the run, a later call goes on from there."""
         record = self.record
         known = {id(error): state for error, state in zip(before, record.retry, strict=False)}
-        last = record.call_stack or _START
+        last = record.state or _START
         record.retry = tuple(known.get(id(error), last) for error in after)
 
     def save(
         self,
-        call_stack: bytes,
+        call_stack: bytes | Pieces,
         effects: Effects,
         pause: Park | None,
         wake_at: float | None,
@@ -440,7 +441,7 @@ def outcome_of(record: Record) -> Any:
 
 def stack_of(record: Record) -> CallStack:
     """The call stack of an instance as of its last checkpoint, to look at."""
-    data = record.call_stack
+    data = record.state
     if data is None:
         return CallStack()
     with generators.only_looking(), resources.only_looking():

@@ -345,7 +345,7 @@ def _made_again(
 def _unbound(fn: Any) -> tuple[tuple[Any, ...], FunctionType]:
     """A function and the object it is bound to, if it is."""
     owner: tuple[Any, ...] = ()
-    function = fn.func if isinstance(fn, functools.partial) else fn
+    function: Any = fn.func if isinstance(fn, functools.partial) else fn
     if callable(function) and not isinstance(function, (FunctionType, MethodType, type)):
         function = function.__call__  # an object that can be called
     if isinstance(function, MethodType):

@@ -268,8 +268,9 @@ class DurableRuntime:
                 await instance.remember(anew=True)
             else:
                 asked = await self._left(instance)
-                assert record.call_stack is not None
-                frame = await self._restored(branch, record.call_stack)
+                state = record.state
+                assert state is not None
+                frame = await self._restored(branch, state)
             await instance.begin()
             result = await self._controlled(instance, branch, frame, asked)
         except _ENDS_OF_PROCESS:

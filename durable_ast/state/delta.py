@@ -1,37 +1,43 @@
 """Large states, of which only what has changed is written.
 
 A state is kept as a base and the patches since: those of the last few checkpoints beside the record
-itself, where a checkpoint writes one page, and older ones in a record of their own, to which many are
-moved at a time.  When the patches get large beside the base, or a patch is hardly smaller than the
-state, a new base is written; so what is kept, and what a resume reads, stays within a small multiple
-of the state.
+itself, where a checkpoint writes one page, and older ones in parts of their own, each as many as fill a
+page, which are never written again.  When the patches get large beside the base, or a patch is hardly
+smaller than the state, a new base is written; so what is kept, and what a resume reads, stays within a
+small multiple of the state.
 
 A patch is found by comparing bytes, so it does not matter what the objects in a state are, or how they
-are shared.
+are shared; where a state comes in pieces, it is known which of them to compare.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import CorruptStateError
+
+if TYPE_CHECKING:
+    from .pieces import Pieces
 
 LARGE = 16_384
 """From how many bytes on a state is kept so."""
 
 BASE = ".base"
 PATCHES = ".patches"
-"""The names of the parts that belong to a state kept so."""
+"""The names of the parts that belong to a state kept so; those of patches have a number behind it.  To
+delete the part `PATCHES` is to delete all of them."""
 
 _MARK = b"\xffD"
 _GENERATION = 8
 _HEAD = len(_MARK) + _GENERATION
 _ROW = 2_800
 """How many bytes of patches are kept beside the record: with it they fill a database page."""
-_SHARE = 16
+_SHARE = 4
 """Patches may have this fraction of the base."""
+_WORTH = 16
+"""A patch may have this fraction of the state."""
 _ANCHORS = (1024, 256, 24)
 """How many bytes that are found again tell that two places are the same, best first."""
 _STEP = 65_536
@@ -55,39 +61,48 @@ class Shadow:
     >>> record, parts = shadow.next(state[:500] + b"changed" + state[500:])
     >>> len(record) < 50, parts
     (True, {})
-    >>> whole(record, base, None) == state[:500] + b"changed" + state[500:]
+    >>> whole(record, base, []) == state[:500] + b"changed" + state[500:]
     True
     """
 
     def __init__(self) -> None:
-        self._last: bytes | None = None
+        self._last: bytes | Pieces | None = None
         self._record = b""
-        self._patches = b""
+        self._patches = 0
+        self._patched = 0
 
-    def next(self, state: bytes | None) -> tuple[bytes | None, dict[str, bytes | None]]:
+    def next(self, state: bytes | Pieces | None) -> tuple[bytes | None, dict[str, bytes | None]]:
         """What to write for the next state: in place of it, and as parts."""
         if state is None or len(state) < LARGE:
             had_base, self._last = self._last is not None, None
-            return state, {BASE: None, PATCHES: None} if had_base else {}
+            return None if state is None else bytes(state), {BASE: None, PATCHES: None} if had_base else {}
         last, self._last = self._last, state
         if last is None:
-            return self._anew(state)
-        patch = _packed(diff(last, state))
-        if len(patch) > len(state) // _SHARE:
-            return self._anew(state)
+            return self._anew(bytes(state))
+        patch = _packed(_since(last, state))
+        self._patched += len(patch)
+        if len(patch) > len(state) // _WORTH or self._patched > len(state) // _SHARE:
+            return self._anew(bytes(state))
         if len(self._record) + len(patch) <= _HEAD + _ROW:
             self._record += patch
             return self._record, {}
-        patches = self._patches + self._record[_HEAD:] + patch
-        if len(patches) > len(state) // _SHARE:
-            return self._anew(state)
-        self._patches, self._record = patches, self._record[:_HEAD]
-        return self._record, {PATCHES: self._record[len(_MARK) :] + patches}
+        name, self._patches = f"{PATCHES}/{self._patches:08}", self._patches + 1
+        full, self._record = self._record + patch, self._record[:_HEAD]
+        return self._record, {name: full[len(_MARK) :]}
 
     def _anew(self, state: bytes) -> tuple[bytes, dict[str, bytes | None]]:
         generation = os.urandom(_GENERATION)
-        self._record, self._patches = _MARK + generation, b""
+        self._record, self._patches, self._patched = _MARK + generation, 0, 0
         return self._record, {BASE: generation + state, PATCHES: None}
+
+
+def _since(last: bytes | Pieces, state: bytes | Pieces) -> list[Hunk]:
+    """What makes a state of the one before."""
+    if not isinstance(last, bytes) and not isinstance(state, bytes):
+        hunks = state.since(last)
+        if hunks is not None:
+            return hunks
+    return diff(bytes(last), bytes(state))
 
 
 def is_delta(record: bytes | None) -> bool:
@@ -95,19 +110,18 @@ def is_delta(record: bytes | None) -> bool:
     return record is not None and record.startswith(_MARK)
 
 
-def whole(record: bytes, base: bytes | None, patches: bytes | None) -> bytes:
-    """The state, from what is stored of it.
+def whole(record: bytes, base: bytes | None, patches: Iterable[bytes]) -> bytes:
+    """The state, from what is stored of it: the record, the base, and the other patches in order.
 
     Raises:
         CorruptStateError: these do not belong together.
     """
     generation = record[len(_MARK) : _HEAD]
-    for part in (base, *([] if patches is None else [patches])):
-        if part is None or part[:_GENERATION] != generation:
-            raise CorruptStateError("a state and its changes do not belong together")
-    assert base is not None
+    later = list(patches)
+    if base is None or any(part[:_GENERATION] != generation for part in (base, *later)):
+        raise CorruptStateError("a state and its changes do not belong together")
     state = bytearray(memoryview(base)[_GENERATION:])
-    for stored in (b"" if patches is None else patches[_GENERATION:], record[_HEAD:]):
+    for stored in (*(part[_GENERATION:] for part in later), record[_HEAD:]):
         for hunks in _unpacked(stored):
             _patch(state, hunks)
     return bytes(state)

@@ -111,7 +111,8 @@ def _name_of(sequence: int) -> str:
 
 
 def _held(record: Record, parts: Mapping[str, bytes | None]) -> Held:
-    held = {} if record.call_stack is None else {_STATE: record.call_stack}
+    state = record.state
+    held = {} if state is None else {_STATE: state}
     if not record.status.is_final:
         held.update((name, data) for name, data in parts.items() if name.startswith(BRANCHES) and data is not None)
     return held

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from ..errors import CorruptStateError, NewerFormatError
+from .pieces import Pieces
 
 FORMAT = 1
 """The version of the record; a higher one was written by a later version of the library."""
@@ -77,7 +78,7 @@ class Record:
         epoch: how often it has changed hands; a write with an older one is refused.
         sequence: how many checkpoints it has written.
         arguments: a digest of the arguments it was started with, if they have one.
-        call_stack: the last checkpoint.
+        call_stack: the last checkpoint; `state` is the same as bytes.
         retry: for each exception in flight, the checkpoint before it was raised; empty if there was none.
         awaited: the names of the events it waits for.
         wake_at: when it wants to be woken, in seconds since 1970, if it does.
@@ -95,7 +96,7 @@ class Record:
     epoch: int = 0
     sequence: int = 0
     arguments: str | None = None
-    call_stack: bytes | None = None
+    call_stack: bytes | Pieces | None = None
     retry: tuple[bytes, ...] = ()
     awaited: tuple[str, ...] = ()
     wake_at: float | None = None
@@ -105,6 +106,13 @@ class Record:
     created_at: float = field(default_factory=time.time)
     updated_at: float = field(default_factory=time.time)
     recoveries: int = 0
+
+    @property
+    def state(self) -> bytes | None:
+        """The last checkpoint as bytes."""
+        if isinstance(self.call_stack, Pieces):
+            return bytes(self.call_stack)
+        return self.call_stack
 
     def copy(self) -> Record:
         """The same facts in another record."""
@@ -122,7 +130,7 @@ class Record:
         """The record as a dictionary of plain values."""
         state: State = {"format": FORMAT}
         for item in fields(self):
-            value = getattr(self, item.name)
+            value = self.state if item.name == "call_stack" else getattr(self, item.name)
             state[item.name] = value.value if isinstance(value, Status) else value
         return state
 

@@ -18,13 +18,15 @@ import io
 import pickle
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, TypeAlias
 
 from ..errors import CorruptStateError
 from .delta import LARGE
+from .pieces import MARK as PIECES
+from .pieces import Lists, Pieces, pickle_of
 from .unframed import unframed
 
 Reduced: TypeAlias = Any
@@ -60,6 +62,27 @@ def dumps(graph: Any) -> bytes:
     file.truncate()
     _idle.append((file, pickler))
     return sealed(_body(memoryview(data)))
+
+
+def dumps_in_pieces(graph: Any, candidates: Iterable[Any], lists: Lists) -> bytes | Pieces:
+    """Save an object graph like `dumps`; large flat lists among the candidates, which may be anywhere
+    in the graph, are pickled only where they have changed.
+
+    Args:
+        graph: the graph.
+        candidates: objects that may be such lists.
+        lists: those that were found last time.
+    """
+    noted = lists.noted(candidates)
+    if not noted:
+        return dumps(graph)
+    file = io.BytesIO()
+    pickler = _Pickler(file, PROTOCOL)
+    memo = _KNOWN.copy()
+    memo.update((id(obj), (index, obj)) for index, obj in enumerate(noted, len(memo)))
+    pickler.memo = memo
+    pickler.dump(graph)
+    return lists.state(bytes(_body(file.getbuffer())))
 
 
 def failure(value: Any) -> Exception | None:
@@ -250,7 +273,7 @@ def _body(pickles: memoryview) -> bytes | memoryview:
 
 
 def _as_pickle(data: bytes) -> bytes:
-    return _PREAMBLE + opened(data)
+    return _PREAMBLE + (pickle_of(data) if data.startswith(PIECES) else opened(data))
 
 
 def opened(data: bytes) -> memoryview:

@@ -49,7 +49,7 @@ class CodedStore(DelegatingStore):
         error = None if record.error is None else sealed("error", record.error.encode("utf-8", "backslashreplace"))
         return replace(
             record,
-            call_stack=sealed("call_stack", record.call_stack),
+            call_stack=sealed("call_stack", record.state),
             retry=tuple(self._codec.encode(each, _place(record, "retry")) for each in record.retry),
             outcome=sealed("outcome", record.outcome),
             error=None if error is None else base64.b64encode(error).decode(),
@@ -63,7 +63,7 @@ class CodedStore(DelegatingStore):
             error = None if record.error is None else opened("error", base64.b64decode(record.error))
             return replace(
                 record,
-                call_stack=opened("call_stack", record.call_stack),
+                call_stack=opened("call_stack", record.state),
                 retry=tuple(self._codec.decode(each, _place(record, "retry")) for each in record.retry),
                 outcome=opened("outcome", record.outcome),
                 error=None if error is None else error.decode(),

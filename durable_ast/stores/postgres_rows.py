@@ -66,7 +66,7 @@ def changes(record: Record) -> tuple[Any, ...]:
     return (
         record.status.value,
         record.sequence,
-        record.call_stack,
+        record.state,
         pickle.dumps(record.retry) if record.retry else None,
         json.dumps(record.awaited) if record.awaited else None,
         record.wake_at,

@@ -389,7 +389,7 @@ def _changes(record: Record) -> dict[str, Any]:
     return {
         "status": record.status.value,
         "sequence": record.sequence,
-        "call_stack": record.call_stack,
+        "call_stack": record.state,
         "retry": pickle.dumps(record.retry) if record.retry else None,
         "awaited": json.dumps(record.awaited) if record.awaited else None,
         "wake_at": record.wake_at,

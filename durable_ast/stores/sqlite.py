@@ -112,7 +112,7 @@ class SQLiteStore(InstanceStore):
             record = replace(initial, epoch=initial.epoch + 1)
             return record, True, insert(connection, record, self._owner.name)
         key, owner, *columns = row
-        record = record_in(columns)
+        record = record_in(connection, columns)
         if not record.status.is_final:
             if owner is not None and is_alive(owner):
                 raise InstanceBusy
@@ -152,7 +152,7 @@ class SQLiteStore(InstanceStore):
         taken: list[tuple[int, Record]] = []
         for key, *row in connection.execute(query, (now, *programs, limit)).fetchall():
             try:
-                record = record_in(row)
+                record = record_in(connection, row)
             except CorruptStateError as error:
                 log.error("%s; it is put aside", error)
                 connection.execute("UPDATE instances SET status = 'PARKED', due = NULL WHERE key = ?", (key,))
@@ -242,9 +242,9 @@ class SQLiteStore(InstanceStore):
 
     async def parts(self, instance_id: str, prefix: str = "") -> dict[str, bytes]:
         def work(connection: sqlite3.Connection) -> dict[str, bytes]:
-            query = """SELECT name, value FROM parts WHERE substr(name, 1, ?) = ? AND name NOT IN (?, ?)
+            query = """SELECT name, value FROM parts WHERE substr(name, 1, ?) = ? AND name != ? AND name NOT GLOB ?
             AND instance = (SELECT key FROM instances WHERE id = ?)"""
-            values = (len(prefix), prefix, delta.BASE, delta.PATCHES, instance_id)
+            values = (len(prefix), prefix, delta.BASE, f"{delta.PATCHES}/*", instance_id)
             return dict(connection.execute(query, values).fetchall())
 
         parts: dict[str, bytes] = await self._writer.submit_from_loop(work, flush=False)
@@ -305,7 +305,7 @@ class SQLiteStore(InstanceStore):
         query, values = listing(selection)
 
         def work(connection: sqlite3.Connection) -> list[Record]:
-            return [record_in(row) for row in connection.execute(query, values)]
+            return [record_in(connection, row) for row in connection.execute(query, values)]
 
         records: list[Record] = await self._writer.submit_from_loop(work, flush=False)
         return records

@@ -15,12 +15,8 @@ from .base import TRANSIENT, Parts, Selection, storable_text
 
 COLUMNS = """id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error,
 created_at, updated_at, recoveries"""
-READ = f"""{COLUMNS},
-CASE WHEN substr(call_stack, 1, 2) = X'FF44' THEN
-    (SELECT value FROM parts WHERE instance = instances.key AND parts.name = '{delta.BASE}') END,
-CASE WHEN substr(call_stack, 1, 2) = X'FF44' THEN
-    (SELECT value FROM parts WHERE instance = instances.key AND parts.name = '{delta.PATCHES}') END"""
-"""The columns of a record, and what belongs to its state if that is large."""
+READ = f"{COLUMNS}, key"
+"""What `record_in` makes a record of."""
 UPDATE = """UPDATE instances SET status = ?, sequence = ?, call_stack = ?, retry = ?, awaited = ?, wake_at = ?,
 outcome = ?, error = ?, updated_at = ?, recoveries = 0 WHERE key = ? AND epoch = ?"""
 PUT_PART = "INSERT INTO parts VALUES (?, ?, ?) ON CONFLICT (instance, name) DO UPDATE SET value = excluded.value"
@@ -57,12 +53,13 @@ def row_of(connection: sqlite3.Connection, instance_id: str) -> tuple[Any, ...] 
 
 def select(connection: sqlite3.Connection, instance_id: str) -> Record | None:
     row = row_of(connection, instance_id)
-    return None if row is None else record_in(row[2:])
+    return None if row is None else record_in(connection, row[2:])
 
 
-def record_in(row: Sequence[Any]) -> Record:
+def record_in(connection: sqlite3.Connection, row: Sequence[Any]) -> Record:
+    """The record in a row, with its state put together if that is large."""
     name, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error, *rest = row
-    created_at, updated_at, recoveries, base, patches = rest
+    created_at, updated_at, recoveries, key = rest
     try:
         return Record(
             instance_id=name,
@@ -71,7 +68,7 @@ def record_in(row: Sequence[Any]) -> Record:
             epoch=epoch,
             sequence=sequence,
             arguments=arguments,
-            call_stack=delta.whole(call_stack, base, patches) if delta.is_delta(call_stack) else call_stack,
+            call_stack=_whole(connection, key, call_stack) if delta.is_delta(call_stack) else call_stack,
             retry=() if retry is None else plain.loads(retry),
             awaited=tuple(json.loads(awaited)) if awaited else (),
             wake_at=wake_at,
@@ -85,6 +82,13 @@ def record_in(row: Sequence[Any]) -> Record:
         raise CorruptStateError(
             f"the row of instance {name!r} is damaged ({type(problem).__name__}: {problem}); it is left as it is"
         ) from problem
+
+
+def _whole(connection: sqlite3.Connection, key: int, record: bytes) -> bytes:
+    base = connection.execute("SELECT value FROM parts WHERE instance = ? AND name = ?", (key, delta.BASE)).fetchone()
+    query = "SELECT value FROM parts WHERE instance = ? AND name GLOB ? ORDER BY name"
+    patches = connection.execute(query, (key, f"{delta.PATCHES}/*"))
+    return delta.whole(record, None if base is None else base[0], (value for (value,) in patches))
 
 
 def changes(record: Record) -> tuple[Any, ...]:
@@ -107,7 +111,7 @@ def insert(connection: sqlite3.Connection, record: Record, owner: str | None) ->
         record.epoch,
         record.sequence,
         record.arguments,
-        record.call_stack,
+        record.state,
         *changes(record),
         record.created_at,
         record.updated_at,
@@ -131,10 +135,12 @@ def write_more(
     def work(connection: sqlite3.Connection) -> None:
         if consumed:
             connection.executemany("DELETE FROM messages WHERE number = ?", ((number,) for number in consumed))
-        if new:
-            connection.executemany(PUT_PART, new)
         if gone:
             connection.executemany("DELETE FROM parts WHERE instance = ? AND name = ?", gone)
+        if (key, delta.PATCHES) in gone:
+            connection.execute("DELETE FROM parts WHERE instance = ? AND name GLOB ?", (key, f"{delta.PATCHES}/*"))
+        if new:
+            connection.executemany(PUT_PART, new)
         if letters:
             connection.executemany(PUT_MESSAGE, letters)
             connection.executemany(WAKE, ((receiver,) for receiver, _, _ in letters))

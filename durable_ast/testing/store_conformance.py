@@ -462,9 +462,9 @@ class StoreConformance:
                 store = self.open(tmp_path)
                 try:
                     record = await self._claimed(store)
-                    count = int(record.call_stack or b"0")
+                    count = int(record.state or b"0")
                     assert count >= least
-                    assert (await store.parts("one"))["v/count"] == record.call_stack
+                    assert (await store.parts("one"))["v/count"] == record.state
                     received = [int(message.payload) for message in await store.messages("two")]
                     assert received == list(range(1, count + 1))
                 finally:
@@ -484,7 +484,7 @@ class StoreConformance:
             await store.enqueue(new(status=Status.ENQUEUED, call_stack=None))
         record = await self._claimed(store)
         while True:
-            count = b"%d" % (int(record.call_stack or b"0") + 1)
+            count = b"%d" % (int(record.state or b"0") + 1)
             letter = Outgoing("two", "count", count)
             record = await commit(store, record, call_stack=count, parts={"v/count": count}, outbox=(letter,))
             tell(count + b"\n")
