@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import time
 from asyncio import locks, queues, taskgroups, tasks, timeouts
 from collections.abc import Awaitable, Callable, Iterable
@@ -49,6 +50,9 @@ def is_inward(awaitable: Any) -> bool:
 
 
 # in place of asyncio's
+
+_CANCELS_AGAIN = sys.version_info >= (3, 13)
+"""Whether a task group that fails while it is being cancelled leaves the request for the next await."""
 
 
 async def wait_for(fut: Awaitable[Any], timeout: float | None) -> Any:
@@ -94,7 +98,7 @@ async def leave_group(self: Any, et: type[BaseException] | None, exc: BaseExcept
     if exc is not None and not isinstance(exc, asyncio.CancelledError):
         self._errors.append(exc)
     if self._errors:
-        if self._parent_task.cancelling():  # keep the number of requests as it is
+        if _CANCELS_AGAIN and self._parent_task.cancelling():  # keep the number of requests as it is
             self._parent_task.uncancel()
             self._parent_task.cancel()
         errors, self._errors = self._errors, None

@@ -27,7 +27,7 @@ from .call_stack import CallStack, FrameState, Waiting, stack_in_pieces, stack_t
 from .control import is_interrupted
 from .discard import discard
 from .effects import NO_EFFECTS, Effects
-from .frames import DrivenByHandError, Wrappers, capture, capture_plain, position_of
+from .frames import DrivenByHandError, Wrappers, capture, capture_plain, handled_in, position_of
 from .functions import Frame, resolve
 from .journal import Journal, Scope
 from .unsaved import explain_unsaved, unsaved_result, warn_driven_by_hand
@@ -281,6 +281,7 @@ class Branch:
         if self.fault is not None:
             await self.stop(self.fault)
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # not our frame
+        _link(error, handled_in(frame, WRAPPERS.driver))
         if self.saves_steps or effects is not NO_EFFECTS:
             saving = self.checkpoint(("error", error), frame, raised=error, effects=effects)
             if saving is not None:
@@ -421,6 +422,28 @@ class Branch:
             error = error.__context__
         chain.reverse()
         return chain
+
+
+def _link(error: BaseException, handled: BaseException | None) -> None:
+    """Let an error know the exception that was being handled when it was raised.
+
+    CPython does so while an error that was thrown into the innermost coroutine passes through the
+    others.  Waiting for a checkpoint on its way ends that: from then on it is raised again.
+    """
+    if handled is None or any(link is handled for link in _chain(error)):
+        return
+    for link in _chain(handled):
+        if link.__context__ is error:
+            link.__context__ = None  # as CPython does, so that there is no circle
+    error.__context__ = handled
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and what was being handled when it was raised, and so on."""
+    chain = [error]
+    while (link := chain[-1].__context__) is not None and all(link is not known for known in chain):
+        chain.append(link)
+    return chain
 
 
 _NO_PLANS: Mapping[int, Plan] = {}

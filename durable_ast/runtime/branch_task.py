@@ -47,6 +47,9 @@ class BranchTask(asyncio.Task[Any]):
         return asked
 
 
+BranchTask.__name__ = asyncio.Task.__name__  # it is one, and says so in texts and logs
+
+
 class TaskFactory:
     """A task factory over the one that a loop had.
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from types import CodeType, CoroutineType, FrameType, FunctionType
 from typing import Any
 
+from ..compiler.constructs import InFinal, InHandler
+from ..compiler.lowered import Leaving
 from ..compiler.names import BLOCK, CELLS, is_hidden
 from ..errors import CodeChangedError, NotPersistableError
 from .call_stack import FrameState, FunctionCall
@@ -115,6 +117,22 @@ def position_of(frame: FrameType) -> str:
     if _CLEARS_LOCALS:
         values.clear()
     return position
+
+
+def handled_in(frame: FrameType | None, driver: CodeType) -> BaseException | None:
+    """The exception that user code is handling while it waits for a step, in `frame` or around it."""
+    while frame is not None and frame.f_code is not driver:
+        known = frames.get(id(frame.f_code))
+        if known is not None:
+            values = frame.f_locals
+            for construct in reversed(known.function.compiled.constructs[values[BLOCK]]):
+                match construct:
+                    case InHandler(error=name):
+                        return values.get(name)
+                    case InFinal(completion=completion) if values.get(completion.kind) == Leaving.RAISE:
+                        return values.get(completion.error)
+        frame = frame.f_back
+    return None
 
 
 def capture_suspended(frame: Frame, wrappers: Wrappers) -> list[FunctionCall]:

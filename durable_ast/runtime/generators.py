@@ -111,8 +111,7 @@ def reduce_generator(generator: Generator) -> Reduced:
         state = plain_state(function, generator, frame, code)
     block, locals, cells = state
     child = _of(generator, "yieldfrom" if type(generator) is GeneratorType else "await")
-    names = generator.__name__, generator.__qualname__
-    return _rebuild, (function.ref, block, locals, cells, child, names)
+    return _rebuild, (function.ref, block, locals, cells, child, _names(generator))
 
 
 def frame_of(generator: Generator) -> FrameType:
@@ -136,8 +135,12 @@ def _reduce_unstarted(generator: Generator, frame: FrameType, code: CodeType) ->
     if known is not None:
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         own = {name: cell for name, cell in cells.items() if not name.startswith(".")}
-        return _start, (known.ref, positional, keywords, own)
-    return _call, (function, positional, keywords)
+        return _start, (known.ref, positional, keywords, own, _names(generator))
+    return _call, (function, positional, keywords, _names(generator))
+
+
+def _names(generator: Generator) -> Names:
+    return generator.__name__, generator.__qualname__
 
 
 def closure_of(generator: Generator) -> FunctionType:
@@ -155,6 +158,9 @@ def _compiled(generator: Generator, frame: FrameType, code: CodeType) -> Functio
     except NoSourceCodeException as error:
         raise TypeError(f"cannot save {generator.__qualname__}(): {error}") from error
 
+
+Names: TypeAlias = tuple[str, str]
+"""The name and qualified name of a generator, which may be others than those of its function."""
 
 State: TypeAlias = tuple[int, dict[str, Any], dict[str, CellType]]
 
@@ -206,6 +212,9 @@ class _Primed:
         if close is not None:
             close()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)  # whoever looks at what is delegated to sees that
+
     def __reduce__(self) -> Reduced:
         return _delegate, (self.inner,)
 
@@ -244,7 +253,7 @@ def _rebuild(
     locals: dict[str, Any],
     cells: dict[str, CellType],
     child: Any,
-    names: tuple[str, str],
+    names: Names,
 ) -> Any:
     """A generator or coroutine that stands where the saved one stood."""
     function = resolve(ref, block, {*locals, *cells})
@@ -288,8 +297,9 @@ def _rebuild_flying(
     return _rebuilt(generator)
 
 
-def _call(function: FunctionType, positional: list[Any], keywords: dict[str, Any]) -> Any:
+def _call(function: FunctionType, positional: list[Any], keywords: dict[str, Any], names: Names) -> Any:
     generator = function(*positional, **keywords)
+    generator.__name__, generator.__qualname__ = names
     return _rebuilt(generator)
 
 
@@ -298,9 +308,11 @@ def _start(
     positional: list[Any],
     keywords: dict[str, Any],
     cells: dict[str, CellType],
+    names: Names,
 ) -> Any:
     function = resolve(ref)
     generator = function.with_cells(cells)(*positional, **keywords)
+    generator.__name__, generator.__qualname__ = names
     return _rebuilt(generator)
 
 

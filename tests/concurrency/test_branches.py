@@ -209,3 +209,32 @@ async def cancel_of_siblings(turns, naps):
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_cancellation_that_comes_while_a_checkpoint_is_written_is_not_lost(turns, naps):
     await check(cancel_of_siblings, (turns, naps), True, True, 1, {}, {})
+
+
+@anywhere()
+async def test_an_error_in_a_handler_knows_what_was_handled():
+    async def failing():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ZeroDivisionError
+
+    try:
+        async with asyncio.timeout(0.1), asyncio.TaskGroup() as group:
+            group.create_task(failing())
+            try:
+                raise ValueError
+            finally:
+                await asyncio.sleep(60)
+    except ExceptionGroup as error:
+        links = [error.__context__]
+        while links[-1].__context__ is not None:
+            links.append(links[-1].__context__)
+        return [type(link) for link in links]
+
+
+@anywhere()
+async def test_a_branch_says_that_it_is_a_task():
+    task = asyncio.create_task(work(1)._run(), name="first")
+    await work(2)
+    return type(task).__name__, repr(task).partition(" ")[0], await task

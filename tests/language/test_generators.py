@@ -247,3 +247,14 @@ async def test_a_generator_expression_whose_first_iterable_awaits():
     found = (value * 2 for value in await step([1, 2, 3]))
     await step(next(found))
     return list(found)
+
+
+@everywhere()
+async def test_what_a_generator_is_called_and_delegates_to():
+    waiting, started = countdown(1), delegating(2)
+    waiting.__name__, waiting.__qualname__ = "name", "qualname"
+    await step(1)
+    next(started)
+    await step(2)
+    inner = started.gi_yieldfrom
+    return waiting.__name__, waiting.__qualname__, inner.__name__, inner.gi_running, inner.gi_frame.f_lineno
