@@ -3,12 +3,21 @@
 
 def link() -> None:
     """Bind compiled code to the functions it calls, and teach snapshots what the runtime knows."""
-    from ..state import caught_warnings, classes, exceptions, files, standard, synchronization, tracebacks
+    from ..state import (
+        caught_warnings,
+        classes,
+        exceptions,
+        files,
+        instances,
+        standard,
+        synchronization,
+        tracebacks,
+    )
     from . import asyncio_state, environment, generators, linking, reducers, tasks, variables
     from .program import DurableProgram
     from .steps import Step
 
-    for module in (caught_warnings, classes, exceptions, files, standard, synchronization, tracebacks):
+    for module in (caught_warnings, classes, exceptions, files, instances, standard, synchronization, tracebacks):
         module.register_all()
     linking.bind()
     reducers.register_all()

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import NotPersistableError
 from ..state.snapshot import failure as unsaved_value
 from .branch import Branch
+from .call_stack import CallStack
 from .cut import Line, capture, key_of
 from .effects import NO_EFFECTS, Effects, united
 from .parts import Parts, Unsaved
-from .unsaved import explain_unsaved, unsaved_result
+from .unsaved import Problem, explain_ended, explain_unsaved, unsaved_result
 
 if TYPE_CHECKING:
     from .branches import Branches
@@ -112,13 +113,14 @@ class Cuts:
         self._is_scheduled = False
         if self._branches.root.halted is not None or self._branches.has_ended:
             return
+        requests, self._requests = self._requests, []
         try:
-            self._cut()
-        except Exception as error:  # nobody must wait for a checkpoint that is never written
+            self._cut(requests)
+        except Exception as error:
+            self._requests += requests  # nobody must wait for a checkpoint that is never written
             self._branches.halt(error)
 
-    def _cut(self) -> None:
-        requests, self._requests = self._requests, []
+    def _cut(self, requests: list[_Request]) -> None:
         wanted = {request.branch: None for request in requests}
         changed = (
             self._branches.live.values()
@@ -207,7 +209,7 @@ class Cuts:
                 if error is not None:
                     request.written.set_exception(error)
                 else:
-                    explain_unsaved(failure.stack, failure.error).warn()
+                    _problem(failure).warn()
 
 
 def _failure_of(branch: Branch, failures: list[Unsaved]) -> Unsaved:
@@ -226,7 +228,20 @@ def _error_of_step(failure: Unsaved, request: _Request) -> NotPersistableError |
 
 
 def _error_of(failure: Unsaved) -> NotPersistableError:
-    return NotPersistableError(explain_unsaved(failure.stack, failure.error).text)
+    return NotPersistableError(_problem(failure).text)
+
+
+def _problem(failure: Unsaved) -> Problem:
+    stack, branch = failure.stack, failure.branch
+    while not stack.stack:
+        parent = _line(branch).parent
+        assert parent is not None
+        branch = parent
+        state = _line(branch).state or capture(branch)
+        stack = CallStack(state.calls, state.waiting)
+    if stack is failure.stack:
+        return explain_unsaved(stack, failure.error)
+    return explain_ended(failure.stack, stack, failure.error)
 
 
 def _is_gone(branch: Branch) -> bool:

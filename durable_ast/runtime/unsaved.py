@@ -60,6 +60,14 @@ def _warn_once(filename: str, line: int, text: str) -> None:
         warnings.warn_explicit(text, NotPersistableWarning, filename, line)
 
 
+def explain_ended(ended: CallStack, starter: CallStack, error: Exception) -> Problem:
+    """The same for a branch that has ended, and stands nowhere: `starter` is what has started it."""
+    reason = failure(ended.waiting)
+    if reason is None:
+        return explain_unsaved(starter, error)
+    return _problem(starter.stack[-1], f"the result of a task ({_type_of(ended.waiting[1])})", reason)
+
+
 def explain_unsaved(stack: CallStack, error: Exception) -> Problem:
     """Find out which value of a call stack could not be pickled."""
     for call in reversed(stack.stack):

@@ -19,10 +19,9 @@ import weakref
 from types import GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
-from .snapshot import PROTOCOL, Reduced, importable, register
+from .snapshot import IS_ON_THE_HEAP, PROTOCOL, Reduced, importable, register
 from .written_classes import is_named_tuple, reduce_named_tuple, take_written, write_again
 
-_IS_ON_THE_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 _AT_CREATION = ("__module__", "__class__")
 """Attributes that mean something else, or cannot be set, on a class that exists."""
 
@@ -51,7 +50,8 @@ def reduce_class(cls: type) -> Reduced:
         registered = [found for link in _abc._get_dump(cls)[0] if (found := link()) is not None]
     written = take_written(cls, attributes)
     state = attributes, registered, written, _joined(cls)
-    return _make, (meta, cls.__name__, cls.__bases__, first), state, None, None, _fill
+    order = cls.__mro__[1:] if meta.mro is not type.mro else None
+    return _make, (meta, cls.__name__, cls.__bases__, first, order), state, None, None, _fill
 
 
 _FAMOUS = [vars(module)[name] for module in (collections.abc, numbers) for name in module.__all__]
@@ -67,7 +67,7 @@ def _joined(cls: type) -> list[Any]:
 
 def _is_of_c(cls: type) -> bool:
     """Whether a class was not made by Python code: such a one has methods of C in its own place."""
-    if not cls.__flags__ & _IS_ON_THE_HEAP:
+    if not cls.__flags__ & IS_ON_THE_HEAP:
         return True
     kinds = (MethodDescriptorType, WrapperDescriptorType)
     return any(isinstance(value, kinds) and value.__objclass__ is cls for value in vars(cls).values())
@@ -92,6 +92,15 @@ def _is_layout(value: object, cls: type) -> bool:
     return isinstance(value, (MemberDescriptorType, GetSetDescriptorType)) and value.__objclass__ is cls
 
 
+def _ordering(meta: type, order: tuple[type, ...]) -> type:
+    """A metaclass in place of one that orders the bases itself: the order is known already."""
+
+    def mro(cls: type) -> tuple[type, ...]:
+        return cls, *order
+
+    return type.__new__(type, meta.__name__, (meta,), {"mro": mro})
+
+
 class _Quiet:
     """A first base that keeps ``__init_subclass__`` of the others from being called."""
 
@@ -106,11 +115,16 @@ class _QuietWithoutDict:
     def __init_subclass__(cls) -> None: ...
 
 
-def _make(meta: type, name: str, bases: tuple[type, ...], first: dict[str, Any]) -> type:
+def _make(
+    meta: type, name: str, bases: tuple[type, ...], first: dict[str, Any], order: tuple[type, ...] | None
+) -> type:
     quiet = _quiet(bases)
-    made: type = type.__new__(meta, name, bases if quiet is None else (quiet, *bases), first)
+    maker = meta if order is None else _ordering(meta, order)
+    made: type = type.__new__(maker, name, bases if quiet is None else (quiet, *bases), first)
     if quiet is not None:
         made.__bases__ = bases
+    if maker is not meta:
+        made.__class__ = meta
     if issubclass(meta, abc.ABCMeta):
         _abc._abc_init(made)
     return made

@@ -15,6 +15,7 @@ import copyreg
 import gc
 import importlib
 import io
+import itertools
 import pickle
 import sys
 import zlib
@@ -144,7 +145,7 @@ def dumps_and_note(
 
 _UNCHANGING: frozenset[type] = frozenset(
     {
-        str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, slice, type,
+        str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, slice,
         FunctionType, BuiltinFunctionType, MethodType, ModuleType,
     }
 )  # fmt: skip
@@ -154,9 +155,16 @@ _UNCHANGING: frozenset[type] = frozenset(
 def is_global(obj: Any) -> bool:
     """Whether an object is saved as a name, so that every snapshot means the same one."""
     try:
-        return isinstance(obj, (type, Enum)) or isinstance(reduce(obj), str)
+        if isinstance(obj, (type, Enum)):
+            cls = obj if isinstance(obj, type) else type(obj)
+            return not cls.__flags__ & IS_ON_THE_HEAP or importable(cls)
+        return isinstance(reduce(obj), str)
     except Exception:
         return False
+
+
+IS_ON_THE_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+"""The flag of a class that was not compiled into CPython."""
 
 
 def pickler(file: io.BytesIO, persistent_id: Callable[[Any], Any]) -> pickle.Pickler:
@@ -191,6 +199,12 @@ def register_by_name(module: str, qualname: str, reducer: Reducer) -> None:
     _named[module, qualname] = reducer
 
 
+def register_for(choose: Callable[[type], Reducer | None]) -> None:
+    """The same for types that are known by what they are like: `choose` is asked last, once for each."""
+    _choices.append(choose)
+    _known.clear()
+
+
 def reduce(obj: Any) -> Reduced:
     """How an object is taken apart to be saved."""
     reducer = _known[type(obj)] if type(obj) in _known else _find(type(obj))
@@ -205,6 +219,7 @@ def reduce(obj: Any) -> Reduced:
 _exact: dict[type, Reducer] = {}
 _families: dict[type, Reducer] = {}
 _named: dict[tuple[str, str], Reducer] = {}
+_choices: list[Callable[[type], Reducer | None]] = []
 _known: dict[type, Reducer | None] = {}
 """The reducer of each type that was met; None leaves it to pickle."""
 
@@ -213,7 +228,8 @@ def _find(kind: type) -> Reducer | None:
     reducer = _exact.get(kind)
     if reducer is None:
         near = (_families.get(base) or _named.get((base.__module__, base.__qualname__)) for base in kind.__mro__)
-        reducer = next((found for found in near if found is not None), None)
+        chosen = (choose(kind) for choose in _choices)
+        reducer = next((found for found in itertools.chain(near, chosen) if found is not None), None)
     _known[kind] = reducer
     return reducer
 

@@ -1,5 +1,6 @@
 """Values that cannot be pickled, in every place where something is saved."""
 
+import asyncio
 import threading
 import warnings
 
@@ -161,3 +162,22 @@ async def test_a_pause_in_a_coroutine_that_is_driven_by_hand():
     explanation = await outer(orchestration_backend=DurableBackend(), instance_id="it")
     assert __file__ in explanation
     assert "await it instead" in explanation
+
+
+async def test_the_result_of_a_task(backend):
+    async def make():
+        await step()
+        return Connection()
+
+    @make_durable
+    async def use():
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(make())
+        await step()
+        return type(task.result()).__name__
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NotPersistableWarning)
+        assert await use(orchestration_backend=backend, instance_id="it") == "Connection"
+    if caught:  # it is said once in a process
+        assert "the result of a task" in str(caught[0].message) and "Connection" in str(caught[0].message)

@@ -238,3 +238,21 @@ async def test_a_branch_says_that_it_is_a_task():
     task = asyncio.create_task(work(1)._run(), name="first")
     await work(2)
     return type(task).__name__, repr(task).partition(" ")[0], await task
+
+
+@anywhere()
+async def test_a_local_class_is_one_class_in_every_branch():
+    class Lost(Exception):
+        pass
+
+    async def failing(name):
+        await work(name)
+        raise Lost(name)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(failing(1))
+            group.create_task(failing(2))
+    except ExceptionGroup as error:
+        await work(3)
+        return [(type(each) is Lost, str(each)) for each in error.exceptions]

@@ -275,3 +275,68 @@ async def test_a_class_that_was_registered_with_an_abstract_one_stays_so():
 
     await step("defined another")
     return found, kind(Parent()), kind(Child()), kind(Late()), isinstance(Late(), collections.abc.Mapping)
+
+
+@everywhere()
+async def test_the_order_of_bases_is_not_asked_for_again():
+    class Meta(type):
+        def mro(cls):
+            note(("mro", cls.__name__))
+            return [cls, *reversed(cls.__bases__), object] if cls.__bases__ != (object,) else super().mro()
+
+    class First:
+        name = "first"
+
+    class Second:
+        name = "second"
+
+    class Both(First, Second, metaclass=Meta):
+        pass
+
+    class Plain(metaclass=Meta):
+        pass
+
+    await step(1)
+    return Both().name, Both.__mro__[1] is Second, type(Both) is Meta, type(Plain()) is Plain, len(Plain.__mro__)
+
+
+class Point(tuple):
+    """Is made from its two parts."""
+
+    def __new__(cls, x, y):
+        return super().__new__(cls, (x, y))
+
+
+class Named:
+    """Cannot be made without a name."""
+
+    def __new__(cls, name):
+        made = super().__new__(cls)
+        made.name = name
+        return made
+
+
+@everywhere()
+async def test_an_object_that_was_made_is_not_made_again():
+    class Counted:
+        count = 0
+
+        def __new__(cls, *args):
+            cls.count += 1
+            note(("made", cls.count))
+            return super().__new__(cls)
+
+    class Reversed(list):
+        def __new__(cls, items):
+            note("made a list")
+            return super().__new__(cls)
+
+        def __init__(self, items):
+            super().__init__(reversed(items))
+
+    objects = [Counted(), Counted(1)]
+    numbers, point, named = Reversed([1, 2, 3]), Point(1, 2), Named("it")
+    await step(1)
+    objects.append(Counted())
+    await step(2)
+    return Counted.count, len(objects), numbers, type(numbers).__name__, point, type(point), named.name
