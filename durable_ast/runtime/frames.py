@@ -14,7 +14,7 @@ from types import CodeType, CoroutineType, FrameType, FunctionType
 from typing import Any
 
 from ..compiler.constructs import InFinal, InHandler
-from ..compiler.lowered import Leaving
+from ..compiler.kinds import Leaving
 from ..compiler.names import BLOCK, CELLS, is_hidden
 from ..errors import CodeChangedError, NotPersistableError
 from .call_stack import FrameState, FunctionCall

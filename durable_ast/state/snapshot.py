@@ -441,7 +441,7 @@ def _view(mapping: dict[Any, Any], name: str) -> Any:
 
 
 def _reduce_wrapped(method: classmethod[Any, Any, Any] | staticmethod[Any, Any]) -> Reduced:
-    return type(method), (method.__func__,)
+    return type(method), (method.__func__,), vars(method) or None
 
 
 def _reduce_property(found: property) -> Reduced:

@@ -340,3 +340,16 @@ async def test_an_object_that_was_made_is_not_made_again():
     objects.append(Counted())
     await step(2)
     return Counted.count, len(objects), numbers, type(numbers).__name__, point, type(point), named.name
+
+
+@everywhere()
+async def test_what_is_set_on_a_method_that_is_no_function():
+    made = classmethod(lambda cls: cls.__name__)
+    made.mark = 1
+    await step(1)
+
+    class Owner:
+        method = made
+
+    await step(2)
+    return made.mark, Owner.method(), vars(Owner)["method"].mark
