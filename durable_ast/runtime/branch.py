@@ -30,6 +30,7 @@ from .effects import NO_EFFECTS, Effects
 from .frames import DrivenByHandError, Wrappers, capture, capture_plain, handled_in, position_of
 from .functions import Frame, resolve
 from .journal import Journal, Scope
+from .mailbox import Delivered
 from .unsaved import explain_unsaved, unsaved_result, warn_driven_by_hand
 from .variables import Variables
 
@@ -38,13 +39,6 @@ if TYPE_CHECKING:
     from .cut import Line
     from .instance import Instance
     from .plans import Plan, Plans
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The last delivery of a signal, by the number of its message; None if there was none."""
-
-    number: int | None
 
 
 class Signal:

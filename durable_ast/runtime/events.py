@@ -18,7 +18,7 @@ from ..errors import CorruptStateError, DurableError, PauseForEventException
 from ..state import snapshot
 from ..state.schema import Message
 from ..stores.base import check_event_name
-from .branch import Branch, Nap, Park, signal
+from .branch import Branch, Nap, Park, Signal, signal
 from .effects import Effects
 from .frames import arguments_of
 from .journal import current_run
@@ -68,7 +68,7 @@ async def receive(branch: Branch, name: str, deadline: float | None, *, saved: b
     """The durable form of `wait_for_event`; `saved` if the pause has been written already."""
     frame = sys._getframe(1)
     instance = branch.instance
-    message: Message | None = await instance.receive(name)
+    message: Message | None = await instance.mailbox.receive(name)
     if message is None:
         pause = Park(name, deadline)
         if not saved:
@@ -106,10 +106,17 @@ async def parked(branch: Branch, pause: Park) -> Message | None:
     if branch.siblings is not None:
         message = await branch.siblings.parked(branch, pause)
     else:
-        message = await (instance.wait(pause) if instance.waits else signal(pause))
+        message = await (instance.wait(pause) if instance.stays_at_pauses else _leaving(branch, pause))
     if instance.spans is not None:
         instance.spans.paused(pause.event, since)
     return message
+
+
+async def _leaving(branch: Branch, message: Signal) -> Any:
+    """Leave memory, unless the branch is to be cancelled: that comes only where its task waits."""
+    if branch.instance.is_to_be_cancelled:
+        await asyncio.sleep(0)
+    return await signal(message)
 
 
 def pause(raised: Any) -> Any:
@@ -185,9 +192,10 @@ async def sleep_to(branch: Branch, due: float, result: Any, *, saved: bool = Fal
         await _saved(branch, branch.checkpoint(("sleep", due, result), frame, wake_at=due))
     if branch.siblings is not None:
         branch.siblings.naps()
-    elif branch.instance.leaves_until(due) and branch.instance.record.wake_at == due:
-        await signal(Nap(due))
+    leaves = branch.siblings is None and branch.instance.leaves_until(due) and branch.instance.record.wake_at == due
     try:
+        if leaves:
+            await _leaving(branch, Nap(due))
         await until(due)
     except BaseException as error:
         await branch.failed(error, sys._getframe(1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
-import pickle
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ..state.pieces import Pieces
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore
 from . import generators, sources, staged
-from .branch import Asleep, Branch, Delivered, Nap, Park, Signal, Stop, abandon, drive
+from .branch import Asleep, Branch, Nap, Park, Signal, Stop, abandon, drive
 from .branch_task import install, uninstall
 from .branches import start_branch
 from .call_stack import CallStack
@@ -27,13 +26,11 @@ from .cut import ROOT, key_of, stack_in
 from .effects import NO_EFFECTS, Effects
 from .event_log import EventLog
 from .functions import Frame
+from .mailbox import Delivered, Mailbox
 from .spans import spans_of
 from .tracebacks import own_lines
 from .trail import Trail
 from .variables import Seen
-
-SIGNALS = "s/"
-"""What the names of those parts begin with that hold the last delivery of a signal."""
 
 
 class Durability(enum.Enum):
@@ -47,6 +44,15 @@ class Durability(enum.Enum):
     all of them."""
     PAUSES = "pauses"
     """Checkpoints are taken only before pauses and at the end."""
+
+
+class Stays(enum.Enum):
+    """When an instance stays in memory although it waits for an event."""
+
+    ALWAYS = "always"
+    IN_STEPS = "in steps"
+    """Only where a step waits, which would have to run again."""
+    NEVER = "never"
 
 
 OnChange: TypeAlias = Literal["finish", "refuse"]
@@ -73,30 +79,30 @@ class Instance:
         store: where it is kept.
         record: what is known of it.
         settings: how it runs.
-        waits: whether it stays in memory at a pause.
+        stays: when it stays in memory although it waits.
         longest_nap: how long it may sleep in memory, in seconds.
     """
 
     def __init__(
-        self, store: InstanceStore, record: Record, settings: Settings, waits: bool, longest_nap: float = math.inf
+        self, store: InstanceStore, record: Record, settings: Settings, stays: Stays, longest_nap: float = math.inf
     ) -> None:
         self.store = store
         self.record = record
         self.settings = settings
         self.failure: BaseException | None = None
-        self.waits = waits
+        self.stays_at_pauses = stays is Stays.ALWAYS
+        self._stays_in_steps = stays is not Stays.NEVER
         self._longest_nap = longest_nap
         self.root_task: asyncio.Task[Any] | None = None
         self.seen = Seen()
+        self.mailbox = Mailbox(store, record)
         self.event_log = EventLog(self.parts)
         self.publishing = asyncio.Lock()
         """Keeps what is published in the order in which it is numbered."""
-        self._taken: set[int] = set()
         self._inside: list[Park] = []
         self.spans = spans_of(record)
         self.obeyed: dict[int, bool] = {}
         """The messages that ask something of the instance, and whether that is in effect."""
-        self._delivered: dict[str, Message] | None = None
         self._flush = settings.durability is not Durability.RELAXED
         self._trail = Trail() if settings.durability is Durability.RELAXED else None
         self._sources = sources.kept_by(store)
@@ -176,6 +182,11 @@ class Instance:
         record.wake_at = min((*dues, *deadlines), default=None)
         return self._write(effects.with_parts(parts))
 
+    @property
+    def is_to_be_cancelled(self) -> bool:
+        """Whether a cancellation was asked for that has not reached the user's code."""
+        return not all(self.obeyed.values())
+
     def is_cancelled(self) -> None:
         """A cancellation has reached the user's code: whoever asked for it is heard."""
         self.obeyed.update(dict.fromkeys(self.obeyed, True))
@@ -238,46 +249,11 @@ class Instance:
 
     # events
 
-    async def receive(self, event: str) -> Message | None:
-        """The oldest message of that name that no branch has taken."""
-        found = await self.store.message(self.record.instance_id, event)
-        if found is not None and found.number in self._taken:
-            messages = await self.store.messages(self.record.instance_id)
-            left = (item for item in messages if item.name == event and item.number not in self._taken)
-            found = next(left, None)
-        if found is not None:
-            self._taken.add(found.number)
-        return found
-
-    async def hear(self, name: str, after: Delivered) -> Message | None:
-        """The message that a wait for a signal gets: one that was delivered since it began, or the
-        oldest one that was not delivered."""
-        last = await self._last_delivered(name)
-        if last is not None and last.number != after.number:
-            return last
-        message = await self.store.message(self.record.instance_id, name)
-        return None if message is None or message.number in self._taken else message
-
-    async def last_delivery(self, name: str) -> Delivered:
-        """What a wait for a signal that begins now waits beyond."""
-        last = await self._last_delivered(name)
-        return Delivered(None if last is None else last.number)
-
-    async def _last_delivered(self, name: str) -> Message | None:
-        if self._delivered is None:
-            parts = await self.parts(SIGNALS)
-            self._delivered = {key.removeprefix(SIGNALS): pickle.loads(data) for key, data in parts.items()}
-        return self._delivered.get(name)
-
-    def deliver(self, message: Message) -> Effects:
-        """A message is delivered as a signal, with the transition that has these effects."""
-        assert self._delivered is not None
-        self._delivered[message.name] = message
-        return Effects((message.number,), {SIGNALS + message.name: pickle.dumps(message)})
-
     async def find(self, pause: Park) -> Message | None:
         """What ends a pause, if it is there."""
-        return await (self.receive(pause.event) if pause.after is None else self.hear(pause.event, pause.after))
+        if pause.after is None:
+            return await self.mailbox.receive(pause.event)
+        return await self.mailbox.hear(pause.event, pause.after)
 
     async def receive_inside(
         self, event: str, deadline: float | None, after: Delivered | None = None, poll: float | None = None
@@ -295,11 +271,11 @@ class Instance:
         try:
             self._show_waits_inside()
             await self._written()
-            if not self.waits:
+            if not self._stays_in_steps:
                 raise PauseForEventException(pause.event, self.record.instance_id)
             return await self.wait(pause)
         finally:
-            if self.waits:
+            if self._stays_in_steps:
                 self._inside.remove(pause)
                 self._show_waits_inside()
 

@@ -152,11 +152,11 @@ class Journal:
         self, path: str, name: str, deadline: float | None, poll: float | None, convert: Callable[[Any], Any]
     ) -> Any:
         """The same for a signal, whose payload is recorded as what `convert` makes of it."""
-        after = await self._instance.last_delivery(name)
+        after = await self._instance.mailbox.last_delivery(name)
         message, payload = await self._received(self._instance.receive_inside(name, deadline, after, poll))
         if message is None:
             raise TimeoutError(f"no signal {name!r} within the time")
-        effects = self._instance.deliver(message)
+        effects = self._instance.mailbox.deliver(message)
         try:
             payload = convert(payload)
         except Exception:

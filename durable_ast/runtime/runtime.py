@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..backends.adapted import BackendStore, store_of
@@ -20,7 +21,7 @@ from .call_stack import CallStack
 from .control import Listener, Paused, Terminated, is_interrupted
 from .frames import captured_start
 from .functions import Frame, finish_old
-from .instance import Instance, outcome_of, stack_of
+from .instance import Instance, Stays, outcome_of, stack_of
 from .restoring import restored
 from .running_branch import current
 from .stray_pauses import explained
@@ -108,19 +109,28 @@ class DurableRuntime:
                         f"instance {record.instance_id!r} has no checkpoint, because its arguments cannot be saved; "
                         "call it with its arguments to start it again"
                     )
-                return await self._go_on(record, start if anew else None, wait)
+                return await self._go_on(record, start if anew else None, Stays.ALWAYS if wait else Stays.NEVER)
             finally:
                 self._release(record)
         finally:
             if start is not None and not start.cr_suspended:
                 start.close()  # it was not needed
 
-    async def go_on(self, record: Record, *, longest_nap: float = math.inf) -> Any:
+    async def go_on(
+        self,
+        record: Record,
+        messages: Sequence[Message] | None = None,
+        *,
+        longest_nap: float = math.inf,
+        stays: Stays = Stays.NEVER,
+    ) -> Any:
         """Go on with an instance that the caller owns, and will release, until it ends or pauses.
 
         Args:
             record: the instance; it is kept up to date.
+            messages: its mailbox, if the caller has read it since it owns the instance.
             longest_nap: how long it may sleep in memory, in seconds.
+            stays: when it stays in memory although it waits for an event.
 
         Raises:
             PauseForEventException: it waits for an event, and its state is saved.
@@ -133,7 +143,7 @@ class DurableRuntime:
             )
         self._record, self._call_stack = record, None
         with environment.entered(self.program.function):
-            return await self._go_on(record, None, wait=False, longest_nap=longest_nap)
+            return await self._go_on(record, None, stays, longest_nap, messages)
 
     def publish_event(self, event_name: str, payload: Any = None) -> None:
         """Publish an event to this instance."""
@@ -256,18 +266,25 @@ class DurableRuntime:
 
     # running
 
-    async def _go_on(self, record: Record, start: Frame | None, wait: bool, longest_nap: float = math.inf) -> Any:
-        instance = Instance(self._store, record, self.program.settings, wait, longest_nap)
+    async def _go_on(
+        self,
+        record: Record,
+        start: Frame | None,
+        stays: Stays,
+        longest_nap: float = math.inf,
+        messages: Sequence[Message] | None = None,
+    ) -> Any:
+        instance = Instance(self._store, record, self.program.settings, stays, longest_nap)
         branch = Branch(instance, self.program.plans)
         branch.task = instance.root_task = asyncio.current_task()
         token = current.set(branch)
         try:
             frame = start
-            asked: list[Message] = []
+            asked: Sequence[Message] = ()
             if frame is not None:
                 await instance.remember(anew=True)
             else:
-                asked = await self._left(instance)
+                asked = await self._left(instance, messages)
                 state = record.state
                 assert state is not None
                 frame = await self._restored(branch, state)
@@ -299,16 +316,19 @@ class DurableRuntime:
         self._call_stack.last_result = result
         return result
 
-    async def _left(self, instance: Instance) -> list[Message]:
+    async def _left(self, instance: Instance, messages: Sequence[Message] | None) -> Sequence[Message]:
         """What has come while nobody was there; it is read before there are frames that could be lost."""
         try:
             await instance.remember(anew=False)
-            return await self._store.messages(instance.record.instance_id)
+            if messages is None:
+                messages = await self._store.messages(instance.record.instance_id)
         except DurableError as error:
             instance.failure = error  # nothing has run, so the record stays as it is
             raise
+        instance.mailbox.note(messages)
+        return messages
 
-    async def _controlled(self, instance: Instance, branch: Branch, frame: Frame, asked: list[Message]) -> Any:
+    async def _controlled(self, instance: Instance, branch: Branch, frame: Frame, asked: Sequence[Message]) -> Any:
         """Run it, and do what others ask of it meanwhile."""
         listener = Listener(instance, branch)
         try:

@@ -21,11 +21,12 @@ from ..errors import CorruptStateError
 from ..state import snapshot
 from ..state.schema import Message, Outgoing
 from ..stores.base import check_event_name, check_instance_id
-from .branch import Branch, Delivered, Park
+from .branch import Branch, Park
 from .effects import NO_EFFECTS, Effects
 from .events import parked
 from .frames import arguments_of
 from .journal import Run, current_run
+from .mailbox import Delivered
 from .payloads import as_type
 from .running_branch import current
 
@@ -72,9 +73,11 @@ async def hear(
     instance = branch.instance
     is_saved = after is not None
     if after is None:
-        after = await instance.last_delivery(name)
+        after = await instance.mailbox.last_delivery(name)
+    elif branch.siblings is None:
+        instance.mailbox.only_waiter(name, after)
     pause = Park(name, deadline, after, poll)
-    message: Message | None = await instance.hear(name, after)
+    message: Message | None = await instance.mailbox.hear(name, after)
     if message is None:
         if not is_saved:
             saving = branch.checkpoint(("signal", name, deadline, after, kind, poll), frame, pause=pause)
@@ -93,10 +96,10 @@ async def hear(
     except CorruptStateError as error:
         await branch.stop(error)
     except Exception as error:
-        effects = NO_EFFECTS if message is None else instance.deliver(message)
+        effects = NO_EFFECTS if message is None else instance.mailbox.deliver(message)
         await branch.failed(error, sys._getframe(1), effects)
         raise
-    saving = branch.checkpoint(("value", payload), sys._getframe(1), effects=instance.deliver(message))
+    saving = branch.checkpoint(("value", payload), sys._getframe(1), effects=instance.mailbox.deliver(message))
     if saving is not None:
         await branch.saved(saving)
     return payload

@@ -42,6 +42,9 @@ def answer_of(work: Future[T]) -> Answer[T]:
 
 def call_in(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *args: Any) -> None:
     """Call a function in an event loop, if that is still there."""
+    if asyncio._get_running_loop() is loop:  # there is nobody to wake
+        loop.call_soon(callback, *args)
+        return
     with contextlib.suppress(RuntimeError):  # it was closed, and nobody waits in it any more
         loop.call_soon_threadsafe(callback, *args)
 

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from ..errors import InvalidEventNameError, InvalidInstanceIdError
 from ..state import snapshot
+from ..state.history import PREFIX as HISTORY
 from ..state.history import Checkpoint, history_in
 from ..state.schema import BRANCHES, Message, Outgoing, Record, State, Status
 from .steps import Store
@@ -31,6 +32,9 @@ Parts: TypeAlias = Mapping[str, bytes | None]
 NO_PARTS: Parts = MappingProxyType({})
 TRANSIENT = (BRANCHES, "j/")
 """What the names of those parts begin with that are gone once the instance has ended for good."""
+
+_OWN = (*TRANSIENT, HISTORY, "s/")
+"""What the names of those parts begin with that are for the instance itself."""
 
 _LOOKS = 20
 """How often a record and its parts are read until both are of one moment."""
@@ -94,7 +98,7 @@ class Selection:
 
 def are_news(parts: Parts) -> bool:
     """Whether somebody outside may wait for one of these parts: all but those of the run itself."""
-    return any(not name.startswith(TRANSIENT) for name in parts)
+    return any(not name.startswith(_OWN) for name in parts)
 
 
 class InstanceBusy(Exception):
@@ -103,10 +107,18 @@ class InstanceBusy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim gave: the instances, and when the next one will be due, as far as it is known."""
+    """What a claim gave.
+
+    Attributes:
+        records: the instances.
+        next_due: when the next one will be due, as far as it is known.
+        messages: the mailboxes of those instances that have any messages, oldest first; None if they
+            were not read.
+    """
 
     records: list[Record]
     next_due: float | None = None
+    messages: Mapping[str, list[Message]] | None = None
 
 
 class InstanceStore(StateStore, Store):

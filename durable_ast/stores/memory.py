@@ -233,25 +233,29 @@ class Notices:
     async def wait(self, instance_id: str | None, seen: Any, timeout: float) -> int:
         """Wait for a version other than `seen`, `timeout` seconds at most; gives the version."""
         loop = asyncio.get_running_loop()
-        event = asyncio.Event()
+        woken: asyncio.Future[None] = loop.create_future()
 
         def wake() -> None:
-            call_in(loop, event.set)
+            call_in(loop, _set, woken)
 
         with self._lock:
             version = self._versions.get(instance_id, self._forgotten)
             if version != seen:
                 return version
             self._waiting.setdefault(instance_id, set()).add(wake)
+        timer = loop.call_later(timeout, _set, woken)
         try:
-            async with asyncio.timeout(timeout):  # wait_for() may swallow a cancellation before Python 3.12
-                await event.wait()
-        except TimeoutError:
-            pass
+            await woken
         finally:
+            timer.cancel()
             with self._lock:
                 waiting = self._waiting.get(instance_id, set())
                 waiting.discard(wake)
                 if not waiting:
                     self._waiting.pop(instance_id, None)
         return self._versions.get(instance_id, self._forgotten)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

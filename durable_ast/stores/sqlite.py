@@ -31,6 +31,7 @@ from .sqlite_rows import (
     changes,
     insert,
     listing,
+    mailboxes,
     record_in,
     row_of,
     select,
@@ -71,6 +72,8 @@ class SQLiteStore(InstanceStore):
         """The instances that this store owns, with the keys of their rows."""
         self._shadows: dict[str, delta.Shadow] = {}
         """What the file has of those of them that are large."""
+        self._let_go: dict[str, int] = {}
+        """Those that have ended for good, with their epochs: their last transition released them."""
         self._unreleased: dict[str, int] = {}
         """Those whose release is not written yet, with their epochs."""
         self.notices = Notices()
@@ -130,26 +133,28 @@ class SQLiteStore(InstanceStore):
         connection.execute("INSERT OR IGNORE INTO owners VALUES (?)", (self._owner.name,))
 
     async def claim(self, programs: Collection[str], limit: int) -> Claimed:
-        def give_back(taken: tuple[list[tuple[int, Record]], float | None]) -> None:
-            for _, record in taken[0]:
+        def give_back(taken: tuple[list[int], Claimed]) -> None:
+            for record in taken[1].records:
                 self.release(record.instance_id, record.epoch)
 
         names = tuple(programs)
         claiming = self._writer.submit_from_loop(lambda connection: self._claim(connection, names, limit))
-        taken, next_due = await kept(claiming, give_back)
-        self._held.update({record.instance_id: key for key, record in taken})
-        return Claimed([record for _, record in taken], next_due)
+        claimed: Claimed
+        keys, claimed = await kept(claiming, give_back)
+        self._held.update(zip((record.instance_id for record in claimed.records), keys, strict=True))
+        return claimed
 
     def _claim(
         self, connection: sqlite3.Connection, programs: tuple[str, ...], limit: int
-    ) -> tuple[list[tuple[int, Record]], float | None]:
+    ) -> tuple[list[int], Claimed]:
         for (name,) in connection.execute("SELECT name FROM owners").fetchall():
             if not is_alive(name):
                 bury(connection, name)
         now = time.time()
         wanted = f"program IN ({', '.join('?' * len(programs))})"
         query = f"SELECT key, {READ} FROM instances WHERE due <= ? AND {wanted} ORDER BY due LIMIT ?"
-        taken: list[tuple[int, Record]] = []
+        keys: list[int] = []
+        records: list[Record] = []
         for key, *row in connection.execute(query, (now, *programs, limit)).fetchall():
             try:
                 record = record_in(connection, row)
@@ -158,10 +163,11 @@ class SQLiteStore(InstanceStore):
                 connection.execute("UPDATE instances SET status = 'PARKED', due = NULL WHERE key = ?", (key,))
             else:
                 self._take(connection, key, record)
-                taken.append((key, record))
+                keys.append(key)
+                records.append(record)
         query = f"SELECT min(due) FROM instances WHERE due > ? AND {wanted}"
         (next_due,) = connection.execute(query, (now, *programs)).fetchone()
-        return taken, next_due
+        return keys, Claimed(records, next_due, mailboxes(connection, [record.instance_id for record in records]))
 
     async def enqueue(self, record: Record) -> bool:
         record = record.copy()
@@ -209,12 +215,18 @@ class SQLiteStore(InstanceStore):
     ) -> None:
         if not await found:
             raise stale(record, await self.read(record.instance_id))
+        if record.status.is_final:
+            self._held.pop(record.instance_id, None)
+            self._shadows.pop(record.instance_id, None)
+            self._let_go[record.instance_id] = record.epoch
         if is_news:
             self.notices.post(record.instance_id)
         for message in outbox:
             self.notices.post(message.instance_id)
 
     def release(self, instance_id: str, epoch: int) -> None:
+        if self._let_go.pop(instance_id, None) == epoch:
+            return
         self._held.pop(instance_id, None)
         self._shadows.pop(instance_id, None)
         self._unreleased[instance_id] = epoch

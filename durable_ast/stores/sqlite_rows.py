@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import CorruptStateError
 from ..state import delta, plain
-from ..state.schema import Outgoing, Record, Status
+from ..state.schema import Message, Outgoing, Record, Status
 from .base import TRANSIENT, Parts, Selection, storable_text
 
 COLUMNS = """id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error,
@@ -124,6 +124,16 @@ def insert(connection: sqlite3.Connection, record: Record, owner: str | None) ->
     return cursor.lastrowid
 
 
+def mailboxes(connection: sqlite3.Connection, instance_ids: Sequence[str]) -> dict[str, list[Message]]:
+    """The messages to these instances."""
+    query = """SELECT instance_id, number, name, payload FROM messages
+    WHERE instance_id IN (SELECT value FROM json_each(?)) ORDER BY number"""
+    found: dict[str, list[Message]] = {}
+    for instance_id, *fields in connection.execute(query, (json.dumps(instance_ids),)):
+        found.setdefault(instance_id, []).append(Message(*fields))
+    return found
+
+
 def write_more(
     key: int | None, consumed: tuple[int, ...], parts: Parts, outbox: Sequence[Outgoing], final: bool
 ) -> Callable[[sqlite3.Connection], None]:
@@ -145,6 +155,7 @@ def write_more(
             connection.executemany(PUT_MESSAGE, letters)
             connection.executemany(WAKE, ((receiver,) for receiver, _, _ in letters))
         if final:
+            connection.execute("UPDATE instances SET owner = NULL, due = NULL WHERE key = ?", (key,))
             for prefix in TRANSIENT:
                 connection.execute(
                     "DELETE FROM parts WHERE instance = ? AND substr(name, 1, ?) = ?", (key, len(prefix), prefix)

@@ -8,30 +8,50 @@ claim what it had.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from ..backends.durable import DurableBackend, instance_store
 from ..backoff import exponential
 from ..errors import DurableError, ParkedError, PauseForEventException, StaleOwnerError, StoreError
 from ..runtime.background import Background, begin
 from ..runtime.branch import Asleep
+from ..runtime.instance import Stays
 from ..runtime.program import DurableProgram
 from ..runtime.runtime import DurableRuntime
 from ..state import snapshot
-from ..state.schema import Record, Status
+from ..state.schema import Message, Record, Status
 from ..stores.base import StateStore
-from ..workflow.functions import WorkflowFunction
+from ..stores.steps import Store
+from . import at_work
 from .handing_over import HandedOver, HandingOverStore
 
 log = logging.getLogger("durable_ast.worker")
 
 _LONGEST_WAIT = 1.0
 """Seconds after which a worker looks for work though nothing was heard of any."""
+_STANDING = (Status.WAITING, Status.SLEEPING)
+"""Where an instance stands that loses nothing when it is let go of."""
+_AT_ONCE = 100
+_FRESH = 0.05
+"""So many instances begin at a time, in seconds: most end soon, and the more there are at once, the
+longer each takes."""
 _PAUSE = 1.0
 """Seconds for which an instance is kept that was claimed and did not get any further."""
+
+
+class HasProgram(Protocol):
+    """A function of a workflow, or whatever else has a program."""
+
+    @property
+    def program(self) -> DurableProgram[..., Any]: ...
+
+
+Runnable: TypeAlias = DurableProgram[..., Any] | HasProgram
 
 
 class Worker:
@@ -45,6 +65,8 @@ class Worker:
         max_recoveries: how often an instance may take its worker with it without getting any
             further; then it is put aside, with the status `PARKED`.
         longest_nap: how long an instance may sleep in memory, in seconds.
+        stays: when an instance stays in memory although it waits for an event; it takes none of the
+            places then that `concurrency` gives.
 
     >>> from durable_ast import InMemoryStateStore, make_durable
     >>> @make_durable
@@ -62,25 +84,33 @@ class Worker:
 
     def __init__(
         self,
-        store: StateStore,
-        programs: Iterable[DurableProgram[..., Any] | WorkflowFunction[..., Any]],
+        store: StateStore | Store,
+        programs: Iterable[Runnable],
         *,
         concurrency: int = 100,
         max_recoveries: int = 10,
         longest_nap: float = 5.0,
+        stays: Stays = Stays.NEVER,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"a worker runs one instance at a time or more, not {concurrency}")
         self.concurrency = concurrency
         self.max_recoveries = max_recoveries
+        self.store = store
         self._store = HandingOverStore(instance_store(store))
         self._backend = DurableBackend(self._store)
         self._longest_nap = longest_nap
-        self._programs = {program.label: program for program in map(_program, programs)}
+        self._stays = stays
+        self._programs: dict[str, DurableProgram[..., Any]] = {}
+        for program in programs:
+            self.add(program)
         if not self._programs:
             raise ValueError("a worker needs programs to run")
-        self._running: set[Background] = set()
+        self._running: dict[Background, Record] = {}
+        self._fresh: set[Background] = set()
+        self._lent: Counter[str] = Counter()
         self._draining = asyncio.Event()
+        self._grace: float | None = None
         self._gone = asyncio.Event()
         self._backoff = exponential(base=0.1, max=5, factor=2)
 
@@ -89,11 +119,39 @@ class Worker:
         """How many instances it runs at the moment."""
         return len(self._running)
 
-    def drain(self) -> None:
+    def add(self, program: Runnable) -> None:
+        """Go on with the instances of another program, too."""
+        added = _program(program)
+        self._programs[added.label] = added
+
+    def works_on(self, store: StateStore | Store, label: str) -> bool:
+        """Whether it goes on with what is left to it in this store, of the program of this label."""
+        return label in self._programs and (store is self.store or store is self._store.inner)
+
+    @contextlib.contextmanager
+    def lent_place(self, instance_id: str) -> Iterator[None]:
+        """While one of its instances waits for another one, that may have the place."""
+        self._lent[instance_id] += 1
+        self._gone.set()
+        try:
+            yield
+        finally:
+            self._lent[instance_id] -= 1
+
+    def runs(self, instance_id: str) -> bool:
+        """Whether it is at work on this instance."""
+        return any(record.instance_id == instance_id for record in self._running.values())
+
+    def drain(self, *, grace: float | None = None) -> None:
         """Claim nothing more, and let each instance go with its next checkpoint.
 
         May be called in a signal handler of the event loop; `run` returns when all are gone.
+
+        Args:
+            grace: how long a step may take to end, in seconds; as `run` was told if it is None.
         """
+        at_work.leaves(self)
+        self._grace = grace
         self._draining.set()
         self._store.hand_over()
 
@@ -107,16 +165,19 @@ class Worker:
         Returns:
             Whether all instances were handed over at a checkpoint.
         """
-        seen: Any = None
-        while not self._draining.is_set():
-            next_due = await self._claim()
-            seen = await self._rest(seen, next_due)
+        at_work.begins(self)
+        try:
+            seen: Any = None
+            while not self._draining.is_set():
+                next_due = await self._claim()
+                seen = await self._rest(seen, next_due)
+        finally:
+            at_work.leaves(self)
+        await _drop([task for task, record in self._running.items() if record.status in _STANDING])
         if self._running:
-            await asyncio.wait(self._running, timeout=grace)
+            await asyncio.wait(self._running, timeout=grace if self._grace is None else self._grace)
         left = list(self._running)
-        for task in left:
-            task.drop()
-        await asyncio.gather(*left, return_exceptions=True)
+        await _drop(left)
         return not left
 
     async def run_until_idle(self) -> None:
@@ -129,6 +190,15 @@ class Worker:
             elif was_idle:
                 return
 
+    @property
+    def _places(self) -> int:
+        """How many more instances may begin now."""
+        running = self._running.values()
+        places = self.concurrency - len(running)
+        if places <= 0:
+            places += sum(record.status is Status.WAITING or self._lent[record.instance_id] > 0 for record in running)
+        return min(places, _AT_ONCE - len(self._fresh))
+
     async def _room(self) -> None:
         """Wait until an instance has gone; those that go at about the same time make room together."""
         self._gone.clear()
@@ -139,8 +209,8 @@ class Worker:
         """Claim as much as there is room for; gives when the next instance is due, if that is known."""
         failures = 0
         while not self._draining.is_set():
-            room = self.concurrency - len(self._running)
-            if room == 0:
+            room = self._places
+            if room <= 0:
                 return None
             try:
                 claimed = await self._store.claim(self._programs, room)
@@ -149,8 +219,13 @@ class Worker:
                 await asyncio.sleep(self._backoff(failures))
                 failures += 1
                 continue
-            for record in claimed.records:
-                self._begin(record)
+            messages = claimed.messages
+            begun = [
+                self._begin(record, None if messages is None else messages.get(record.instance_id, ()))
+                for record in claimed.records
+            ]
+            self._fresh.update(begun)
+            asyncio.get_running_loop().call_later(_FRESH, self._settled, begun)
             if len(claimed.records) < room:
                 return claimed.next_due
         return None
@@ -158,27 +233,34 @@ class Worker:
     async def _rest(self, seen: Any, next_due: float | None) -> Any:
         """Wait until there may be something to claim."""
         left = _LONGEST_WAIT if next_due is None else min(max(next_due - time.time(), 0.0), _LONGEST_WAIT)
-        is_full = len(self._running) >= self.concurrency
+        is_full = self._places <= 0
         news: asyncio.Task[Any] = asyncio.ensure_future(
             self._room() if is_full else self._store.changed(None, seen, left)
         )
         draining = asyncio.ensure_future(self._draining.wait())
-        await asyncio.wait((news, draining), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((news, draining), timeout=_LONGEST_WAIT, return_when=asyncio.FIRST_COMPLETED)
         for task in (news, draining):
             task.cancel()
         await asyncio.gather(news, draining, return_exceptions=True)
         return seen if is_full or news.cancelled() or news.exception() is not None else news.result()
 
-    def _begin(self, record: Record) -> None:
-        task = begin(self._run(record), name=f"instance {record.instance_id}")
-        self._running.add(task)
+    def _begin(self, record: Record, messages: Sequence[Message] | None) -> Background:
+        task = begin(self._run(record, messages), name=f"instance {record.instance_id}")
+        self._running[task] = record
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: Background) -> None:
-        self._running.discard(task)
+        del self._running[task]
+        self._fresh.discard(task)
         self._gone.set()
 
-    async def _run(self, record: Record) -> None:
+    def _settled(self, begun: list[Background]) -> None:
+        """What is still at work will be for longer."""
+        self._fresh.difference_update(begun)
+        self._gone.set()
+
+    async def _run(self, record: Record, messages: Sequence[Message] | None) -> None:
         """Go on with an instance that was claimed, and let it go."""
         try:
             if record.recoveries > self.max_recoveries:
@@ -188,7 +270,7 @@ class Worker:
                     f"{self.max_recoveries})",
                 )
             else:
-                await self._go_on(record)
+                await self._go_on(record, messages)
         except StaleOwnerError as error:
             log.warning("%s", error)
         except StoreError as error:
@@ -197,11 +279,11 @@ class Worker:
         finally:
             self._store.release(record.instance_id, record.epoch)
 
-    async def _go_on(self, record: Record) -> None:
+    async def _go_on(self, record: Record, messages: Sequence[Message] | None) -> None:
         before = record.sequence
         runtime = DurableRuntime(self._programs[record.program], self._backend, record.instance_id)
         try:
-            await runtime.go_on(record, longest_nap=self._longest_nap)
+            await runtime.go_on(record, messages, longest_nap=self._longest_nap, stays=self._stays)
         except (PauseForEventException, Asleep):
             if record.sequence == before and not self._draining.is_set():
                 await asyncio.sleep(_PAUSE)
@@ -227,9 +309,15 @@ class Worker:
             await writing
 
 
-def _program(given: DurableProgram[..., Any] | WorkflowFunction[..., Any]) -> DurableProgram[..., Any]:
-    if isinstance(given, WorkflowFunction):
-        return given.program
-    if not isinstance(given, DurableProgram):
+def _program(given: Runnable) -> DurableProgram[..., Any]:
+    program = given if isinstance(given, DurableProgram) else getattr(given, "program", None)
+    if not isinstance(program, DurableProgram):
         raise TypeError(f"a worker runs programs of make_durable(), not {type(given).__name__}")
-    return given
+    return program
+
+
+async def _drop(tasks: list[Background]) -> None:
+    """Leave instances where they stand."""
+    for task in tasks:
+        task.drop()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ from ..runtime.instance import Durability, Keep
 from ..runtime.program import make_durable
 from ..runtime.retries import Policy
 from ..runtime.steps import Step, StepDecorator, step
+from .crew import Crew
 from .functions import WorkflowFunction
 from .queues import Queue
 from .schedules import CatchUp, Overlap, Schedule
@@ -37,6 +38,7 @@ class Definitions:
         self.name = name
         self.default_retries = default_retries
         self.default_backoff = default_backoff
+        self.crew: Crew
         self.functions: dict[str, WorkflowFunction[..., Any]] = {}
         """The workflow functions, by what the records of their runs call them."""
         self.schedules: list[Schedule] = []
@@ -68,6 +70,7 @@ class Definitions:
             program = make_durable(fn, durability=self._durability, history=self._history)
             function = WorkflowFunction(cast("Workflow", self), program, id)
             self.functions[program.label] = function
+            self.crew.add(function)
             return function
 
         return decorate if fn is None else decorate(fn)

@@ -12,10 +12,12 @@ from ..errors import UnknownRunError
 from ..runtime.control import CANCEL, PAUSE, TERMINATE
 from ..runtime.instance import outcome_of, stack_of
 from ..runtime.moments import Moment, moments
+from ..runtime.running_branch import current
 from ..runtime.signals import VALUES
 from ..state import snapshot
 from ..state.schema import Record, Status
 from ..stores.base import InstanceBusy
+from ..worker.at_work import lent_place
 
 if TYPE_CHECKING:
     from .workflow import Workflow
@@ -92,7 +94,9 @@ class Handle(Generic[R]):
             TimeoutError: the time was up first; the run goes on.
             UnknownRunError: there is no such run.
         """
-        record = await self._over(timeout)
+        branch = current.get()
+        with contextlib.nullcontext() if branch is None else lent_place(branch.instance.record.instance_id):
+            record = await self._over(timeout)
         result: R = outcome_of(record)
         return result
 
@@ -219,14 +223,13 @@ class Handle(Generic[R]):
             await self.terminate()
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await self.result()
-            await self._released()
-            await self.delete()
-
-    async def _released(self) -> None:
-        """Wait until nobody is at work on it."""
-        task = self._workflow.runs.task(self.id)
-        if task is not None:
-            await asyncio.wait({task})
+            seen: Any = None
+            while True:
+                try:
+                    await self.delete()
+                    return
+                except InstanceBusy:  # whoever ended it has still to let go of it
+                    seen = await self._workflow.instances.changed(self.id, seen, _LOOK_AGAIN)
 
     async def _owned(self) -> Record | None:
         """The record, now owned by the caller; None if somebody is at work on it, or it has ended.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from ..backends.durable import DurableBackend
 from ..runtime.event_log import follow
-from ..runtime.instance import SIGNALS
+from ..runtime.mailbox import SIGNALS
 from ..runtime.questions import pending
 from ..runtime.running_branch import current
 from ..runtime.signals import send, set_value, wait_for_signal

@@ -53,7 +53,7 @@ async def addressee(store: InstanceStore, run_id: str, signal: str) -> tuple[str
     Raises:
         InstanceConflictError: several wait for it.
     """
-    first, others = await asyncio.gather(store.read(run_id), store.messages(_mailbox(run_id)))
+    first, others = await store.read(run_id), await store.messages(_mailbox(run_id))
     if not others:
         return run_id, first
     names = dict.fromkeys(message.name for message in others)

@@ -20,6 +20,8 @@ from ..state.schema import Record, Status
 from ..stores.base import StateStore
 from ..stores.steps import Store
 from ..stores.urls import open_store
+from ..worker.at_work import is_left_to_workers
+from .crew import Crew
 from .definitions import Definitions
 from .functions import WorkflowFunction
 from .handles import Handle, Run
@@ -78,6 +80,7 @@ class Workflow(Definitions, Messages):
         self.store: StateStore | Store = db if isinstance(db, (StateStore, Store)) else open_store(db)
         Messages.__init__(self, DurableBackend(self.store))
         self.runs = Runs()
+        self.crew = Crew(self.store, self.functions)
         self.scheduler = Scheduler(self, self._start_scheduled)
         _workflows[name] = self
 
@@ -138,32 +141,37 @@ class Workflow(Definitions, Messages):
         runtime, is_new = await start.enqueue()
         if not is_new and on_conflict == "reject":
             raise InstanceConflictError(f"there is a run {runtime.instance_id!r} already")
-        self.runs.begin(runtime)
+        self.begin(runtime)
         return Handle(self, runtime.instance_id)
 
-    async def recover(self) -> builtins.list[Handle[Any]]:
-        """Go on, in the background, with every run that was left: to be called when a process starts.
+    def begin(self, runtime: DurableRuntime) -> None:
+        """Go on with a run in the background: here, or in a worker of this process that does that."""
+        if not is_left_to_workers(self.store, runtime.program.label):
+            self.runs.begin(runtime)
 
-        A run that another process is at work on is left to it.
+    async def recover(self) -> builtins.list[Handle[Any]]:
+        """Work, from now on, on all runs that can go on: to be called when a process starts.
+
+        These are the runs that were left by processes which have died, or will be, and those that any
+        process starts; the processes that have called this share them.  A run that waits for a signal,
+        or sleeps for long, is in no memory meanwhile.
 
         Returns:
-            The runs that were not at their end.
+            The runs that are not at their end.
         """
+        self.crew.begin()
         self.scheduler.begin()
         for queue in self.queues:
             queue.begin()
         unfinished = (Status.ENQUEUED, Status.RUNNING, Status.SLEEPING, Status.WAITING)
-        handles: builtins.list[Handle[Any]] = []
-        for record in await self.instances.records(status=unfinished):
-            if self.go_on(record):
-                handles.append(Handle(self, record.instance_id))
-        return handles
+        found = await self.instances.records(status=unfinished)
+        return [Handle(self, record.instance_id) for record in found if record.program in self.functions]
 
     def go_on(self, record: Record) -> bool:
         """Go on with a run in the background, if it is one of these workflows; gives whether it is."""
         function = self.functions.get(record.program)
         if function is not None:
-            self.runs.begin(DurableRuntime(function.program, self.backend, record.instance_id))
+            self.begin(DurableRuntime(function.program, self.backend, record.instance_id))
         return function is not None
 
     @overload
@@ -208,7 +216,7 @@ class Workflow(Definitions, Messages):
         arguments = (time,) if schedule.function.parameters else ()
         runtime, is_new = await Start(self.backend, schedule.function, schedule.run_id(time), arguments, {}).enqueue()
         if is_new:
-            self.runs.begin(runtime)
+            self.begin(runtime)
 
     # looking
 
@@ -245,22 +253,36 @@ class Workflow(Definitions, Messages):
 
     # lifetime
 
-    async def close(self) -> None:
-        """Leave all runs where they stand, and let go of the store."""
+    async def close(self, *, grace: float = 0.0) -> None:
+        """Leave all runs for others to go on with, and let go of the store.
+
+        Args:
+            grace: how long a step may take to end, in seconds; a run is left with its next checkpoint,
+                and a step that takes longer is run again.
+        """
         await self.scheduler.stop()
         for queue in self.queues:
             await queue.stop()
+        await self.crew.stop(grace)
         await self.runs.stop()
         await self.instances.close()
 
     @contextlib.asynccontextmanager
-    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+    async def lifespan(self, app: object = None, *, grace: float = 30.0) -> AsyncIterator[None]:
         """The lifespan of a web application: ``Starlette(lifespan=wf.lifespan)``.
 
-        When it starts, runs that were left go on; when it stops, they are left where they stand.
+        When it starts, the process begins to work on all runs, as with `recover`; when it stops, each
+        run is left with its next checkpoint.
+
+        Args:
+            app: the application.
+            grace: how long a step may take to end then, in seconds.
         """
-        async with self:
+        await self.recover()
+        try:
             yield
+        finally:
+            await self.close(grace=grace)
 
     async def __aenter__(self) -> Workflow:
         await self.recover()

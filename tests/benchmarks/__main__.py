@@ -2,7 +2,7 @@
 
 import sys
 
-from . import awaits, checkpoints, compiling, resumes
+from . import awaits, checkpoints, compiling, resumes, waiting
 
 BENCHMARKS = {
     "awaits": awaits.measure,
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "resumes": resumes.resumes,
     "carrying": resumes.carrying,
     "imports": resumes.imports,
+    "waiting": waiting.measure,
 }
 
 for name in sys.argv[1:] or BENCHMARKS:
