@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from pydantic_ai.models import Model
 
+from ..state.digest import digest
+
 _OBSERVERS = ("cancellation_token", "usage")
 """What the caller wants to have of a run: it makes no other run of it."""
 _MACHINERY = ("toolsets", "capabilities", "workspace", "spec")
@@ -19,8 +21,18 @@ class _InProcess:
 
     value: Any
 
+    def __digested__(self) -> Any:
+        """What is the same of it in every process, which may be no more than what it is called."""
+        items = self.value if isinstance(self.value, (list, tuple)) else [self.value]
+        return [digest(item) or _names_of(item) for item in items]
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a {type(self.value).__qualname__} cannot leave its process")
+
+
+def _names_of(item: Any) -> tuple[str, ...]:
+    known = (getattr(item, name, None) for name in ("id", "model_name"))
+    return (type(item).__qualname__, *(name for name in known if isinstance(name, str)))
 
 
 class AgentCall:
