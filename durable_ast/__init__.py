@@ -39,6 +39,7 @@ from .errors import (
     StaleOwnerError,
     StoreError,
     TamperedStateError,
+    TransactionError,
     UnknownRunError,
     UnsupportedSyntaxError,
 )
@@ -52,6 +53,7 @@ from .runtime.program import DurableProgram, explain, make_durable
 from .runtime.reentry import persist, reenter
 from .runtime.runtime import DurableRuntime
 from .runtime.steps import step
+from .runtime.transactions import transaction
 from .state.resources import resource
 from .state.schema import Status
 from .stores.base import StateStore
@@ -109,6 +111,7 @@ __all__ = [
     "Store",
     "StoreError",
     "TamperedStateError",
+    "TransactionError",
     "UnknownRunError",
     "UnsupportedSyntaxError",
     "Worker",
@@ -129,6 +132,7 @@ __all__ = [
     "sleep_until",
     "step",
     "step_key",
+    "transaction",
     "transform_to_durable_ast",
     "wait_for_event",
 ]

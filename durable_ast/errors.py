@@ -116,6 +116,10 @@ class StoreError(DurableError):
     """A store could not read or write."""
 
 
+class TransactionError(DurableError):
+    """A transaction cannot be opened here, or cannot be committed."""
+
+
 class InvalidInstanceIdError(DurableError, ValueError):
     """An instance id that no store can take."""
 

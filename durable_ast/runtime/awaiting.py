@@ -12,7 +12,7 @@ from types import CoroutineType
 from typing import Any, TypeAlias
 
 from ..compiler.kinds import PointKind
-from . import asyncio_map, events, signals, steps
+from . import asyncio_map, events, signals, steps, transactions
 from .async_generators import advance, as_it_is
 from .branch import Branch
 from .call_stack import Waiting
@@ -35,6 +35,8 @@ _OPERATIONS: dict[int, Plan] = {
     id(signals.set_value.__code__): signals.begin_set_value,
     id(advance.__code__): as_it_is,
     id(steps.perform.__code__): as_it_is,
+    id(transactions.begin.__code__): transactions.begin_block,
+    id(transactions.end.__code__): as_it_is,
 }
 """Coroutine functions with a durable form of their own."""
 

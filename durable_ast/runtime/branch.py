@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import DurableError, NotPersistableError
+from ..errors import DurableError, NotPersistableError, TransactionError
 from ..state.delta import LARGE
 from ..state.pieces import Lists, Pieces
 from ..state.snapshot import failure
 from ..stores.base import NO_PARTS, Parts
+from ..stores.transactions import OpenTransaction
 from . import generators, staged
 from .async_generators import advance
 from .call_stack import CallStack, FrameState, Waiting, stack_in_pieces, stack_to_bytes
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .cut import Line
     from .instance import Instance
     from .plans import Plan, Plans
+    from .transactions import Region
 
 
 class Signal:
@@ -141,6 +143,7 @@ class Branch:
         siblings: the other branches of the instance, once there are or have been any.
         line: what the others know of this one, once there are any.
         halted: why it must not run any further, if so.
+        region: the block of a transaction that it is in.
         variables: its context variables, when it last began to wait.
     """
 
@@ -159,6 +162,7 @@ class Branch:
         "name",
         "plans",
         "program_plans",
+        "region",
         "saves_steps",
         "siblings",
         "steps",
@@ -184,6 +188,7 @@ class Branch:
         self.siblings: Branches | None = None
         self.line: Line | None = None
         self.halted: BaseException | None = None
+        self.region: Region | None = None
         self._outer_error = sys.exception()
         self._savable = staged.Savable()
 
@@ -291,8 +296,11 @@ class Branch:
         pause: Park | None = None,
         wake_at: float | None = None,
         step: str | None = None,
+        within: OpenTransaction | None = None,
     ) -> Awaitable[None] | None:
         """Save the branch as it stands; what is returned must be given to `saved`.
+
+        In the block of a transaction nothing is saved, and the effects are the transaction's.
 
         Args:
             waiting: what the innermost call gets when it goes on from here.
@@ -302,7 +310,11 @@ class Branch:
             pause: the event that it waits for.
             wake_at: when it wants to be woken, in seconds since 1970.
             step: the name of the step whose value it is, if that must be saved.
+            within: the transaction that ends with it; an error is raised then.
         """
+        if self.region is not None and within is None:
+            self.region.postpone(effects)
+            return None
         if self._journal is not None and self._journal.fault is not None:
             return self.stop(self._journal.fault)
         flights = self.in_flight(raised)
@@ -310,7 +322,7 @@ class Branch:
         if self.siblings is not None:
             self.flights = flights
             return self.siblings.checkpoint(
-                self, waiting, effects.with_parts(self._passed(waiting)), pause, wake_at, step
+                self, waiting, effects.with_parts(self._passed(waiting)), pause, wake_at, step, within
             )
         try:
             frames = capture_plain(frame, WRAPPERS.driver)
@@ -320,6 +332,10 @@ class Branch:
             else:
                 data = self._with_more_than_locals(waiting, frame, flights)
         except Exception as problem:
+            if within is not None:
+                raise NotPersistableError(
+                    explain_unsaved(self._stack(waiting, frame, flights), problem).text
+                ) from problem
             return self._not_saved(waiting, frame, flights, problem, pause is not None, step)
         finally:
             generators.saved.clear()
@@ -328,8 +344,10 @@ class Branch:
             instance.note_flights(self.flights, flights)
             self.flights = flights
         try:
-            return instance.save(data, effects.with_parts(self._passed(waiting)), pause, wake_at)
+            return instance.save(data, effects.with_parts(self._passed(waiting)), pause, wake_at, within)
         except DurableError as problem:
+            if within is not None:
+                raise
             return self.stop(problem)
 
     def _plain_state(self, waiting: Waiting, frames: list[FrameState], flights: list[BaseException]) -> bytes | Pieces:
@@ -342,6 +360,27 @@ class Branch:
         if len(pieces) < LARGE:
             self._lists = None
         return pieces
+
+    def commit(self, opened: OpenTransaction, effects: Effects, frame: FrameType) -> Awaitable[None] | None:
+        """Save the branch as it stands behind the block of a transaction, in that transaction; None if
+        there is nothing to save any more.
+
+        Raises:
+            DurableError: it cannot be saved, or somebody else owns the instance.
+        """
+        return self.checkpoint(("value", None), frame, effects=effects, within=opened)
+
+    def must_not_wait(self, what: str) -> None:
+        """Make sure that the branch is in no transaction.
+
+        Raises:
+            TransactionError: it is.
+        """
+        if self.region is not None:
+            raise TransactionError(
+                f"{what} inside of transaction(): nothing of the instance is saved there, so it cannot wait for anything "
+                "but its own work; leave the block first"
+            )
 
     def _passed(self, waiting: Waiting) -> Parts:
         """The journal's entries that a checkpoint is past."""

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DurableError, PauseForEventException
+from ..errors import DurableError, PauseForEventException, TransactionError
+from ..stores.transactions import OpenTransaction
 from .awaiting import adopted
 from .branch import Asleep, Branch, Park, Stop, abandon, drive
 from .branch_task import BranchTask
@@ -192,6 +193,8 @@ class Branches:
 
     def awaiting(self, branch: Branch, awaitable: Any, *, is_inward: bool) -> None:
         """A branch is about to wait for something that is not saved."""
+        if is_inward:
+            branch.must_not_wait("another branch was awaited")
         self.begins(branch, recipe_of(awaitable), is_inward)
         if is_inward:
             asyncio.get_running_loop().call_soon(self.check_idle, 2)
@@ -263,6 +266,7 @@ class Branches:
         pause: Park | None,
         wake_at: float | None,
         step: str | None,
+        within: OpenTransaction | None,
     ) -> Awaitable[None] | None:
         """Save a branch as it stands, with the next cut; the arguments are those of
         `Branch.checkpoint`."""
@@ -273,6 +277,8 @@ class Branches:
         self._rests(branch, pause)
         if self.has_ended:
             return None
+        if within is not None:
+            return self.cuts.commit(branch, effects, within)
         return self.cuts.request(branch, effects, is_pause=pause is not None, step=step)
 
 
@@ -286,6 +292,11 @@ def start_branch(
     parent: Branch, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
 ) -> BranchTask:
     """Start a branch from another one."""
+    try:
+        parent.must_not_wait("a task was started")
+    except TransactionError:
+        coroutine.close()
+        raise
     siblings = parent.siblings or Branches(parent)
     return siblings.start(parent, loop, coroutine, **options)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotPersistableError
 from ..state.snapshot import failure as unsaved_value
+from ..stores.transactions import OpenTransaction
 from .branch import Branch
 from .call_stack import CallStack
 from .cut import Line, capture, key_of
@@ -70,6 +71,8 @@ class Cuts:
         self._is_writing = False
         self._is_scheduled = False
         self._writer: asyncio.Task[None] | None = None
+        self._ending: tuple[_Request, OpenTransaction] | None = None
+        """The transaction that ends with the next cut, and what its branch waits for."""
 
     @property
     def is_under_way(self) -> bool:
@@ -104,8 +107,26 @@ class Cuts:
         self._schedule()
         return request.written
 
+    def commit(self, branch: Branch, effects: Effects, opened: OpenTransaction) -> Awaitable[None]:
+        """Take a cut in which a branch must be, and end a transaction with it."""
+        if effects is not NO_EFFECTS:
+            self._effects.append((branch, effects))
+        request = _Request(branch, is_pause=True, step=None)
+        self._requests.append(request)
+        self._ending = request, opened
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._try_cut)
+        return request.written
+
+    def go_on(self) -> None:
+        """A transaction is over, in which nothing could be saved."""
+        if self._requests or self.unsaved or self.changed or self._takes_all:
+            self._schedule()
+
     def _schedule(self) -> None:
-        if not self._is_scheduled and not self._is_writing:
+        is_open = self._branches.instance.region is not None
+        if not self._is_scheduled and not self._is_writing and not is_open:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._try_cut)
 
@@ -113,6 +134,8 @@ class Cuts:
         self._is_scheduled = False
         if self._branches.root.halted is not None or self._branches.has_ended:
             return
+        if self._branches.instance.region is not None and self._ending is None:
+            return  # it will go on
         requests, self._requests = self._requests, []
         try:
             self._cut(requests)
@@ -157,13 +180,24 @@ class Cuts:
             if failures:
                 self._branches.halt(_error_of(failures[0]))
                 return
+        within = self._ended()
         effects = self._effects_with(records)
         if not records and effects is NO_EFFECTS:
             _settle(requests, None)
             return
         self._is_writing = True
-        writing = self._branches.instance.save_cut(records, effects, *self._branches.standing())
+        writing = self._branches.instance.save_cut(records, effects, *self._branches.standing(), within)
         self._writer = asyncio.Task(self._write(writing, requests), loop=asyncio.get_running_loop())
+
+    def _ended(self) -> OpenTransaction | None:
+        """The transaction that ends with this cut; if its branch could not be saved, it must not."""
+        if self._ending is None:
+            return None
+        (request, opened), self._ending = self._ending, None
+        if not request.written.done():
+            return opened
+        self._effects = [item for item in self._effects if item[0] is not request.branch]
+        return None
 
     async def _write(self, writing: Awaitable[None] | None, requests: list[_Request]) -> None:
         error: BaseException | None = None

@@ -66,6 +66,7 @@ async def wait_for_event(name: str, *, timeout: float | None = None) -> Any:
 
 async def receive(branch: Branch, name: str, deadline: float | None, *, saved: bool = False) -> Any:
     """The durable form of `wait_for_event`; `saved` if the pause has been written already."""
+    branch.must_not_wait(f"event {name!r} was awaited")
     frame = sys._getframe(1)
     instance = branch.instance
     message: Message | None = await instance.mailbox.receive(name)

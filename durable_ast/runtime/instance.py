@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..errors import NotPersistableWarning, PauseForEventException
 from ..state import resources, snapshot
@@ -16,6 +16,7 @@ from ..state.history import History
 from ..state.pieces import Pieces
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore
+from ..stores.transactions import OpenTransaction
 from . import generators, sources, staged
 from .branch import Asleep, Branch, Nap, Park, Signal, Stop, abandon, drive
 from .branch_task import install, uninstall
@@ -27,10 +28,14 @@ from .effects import NO_EFFECTS, Effects
 from .event_log import EventLog
 from .functions import Frame
 from .mailbox import Delivered, Mailbox
+from .running_branch import current
 from .spans import spans_of
 from .tracebacks import own_lines
 from .trail import Trail
 from .variables import Seen
+
+if TYPE_CHECKING:
+    from .transactions import Region
 
 
 class Durability(enum.Enum):
@@ -107,6 +112,8 @@ class Instance:
         self._trail = Trail() if settings.durability is Durability.RELAXED else None
         self._sources = sources.kept_by(store)
         self._history: History | None = None
+        self.region: Region | None = None
+        """The block of a transaction that one of its branches is in."""
 
     async def remember(self, *, anew: bool) -> None:
         """Keep earlier checkpoints from now on, if the program wants that.
@@ -144,8 +151,9 @@ class Instance:
         effects: Effects,
         pause: Park | None,
         wake_at: float | None,
+        within: OpenTransaction | None = None,
     ) -> Awaitable[None] | None:
-        """Write a checkpoint of the root branch."""
+        """Write a checkpoint of the root branch, and end a transaction with it if there is one."""
         record = self.record
         record.call_stack = call_stack
         if pause is not None:
@@ -153,7 +161,7 @@ class Instance:
         else:
             record.status = Status.RUNNING if wake_at is None else Status.SLEEPING
             record.awaited, record.wake_at = (), wake_at
-        return self._write(effects)
+        return self._write(effects, within=within)
 
     def save_cut(
         self,
@@ -162,6 +170,7 @@ class Instance:
         is_awake: bool,
         pauses: list[Park],
         dues: list[float],
+        within: OpenTransaction | None = None,
     ) -> Awaitable[None] | None:
         """Write a checkpoint of several branches.
 
@@ -171,6 +180,7 @@ class Instance:
             is_awake: whether any of them does more than wait.
             pauses: the events that they wait for.
             dues: when they want to be woken, in seconds since 1970.
+            within: the transaction that ends with it.
         """
         record = self.record
         root = parts.pop(key_of(ROOT), None)
@@ -180,7 +190,7 @@ class Instance:
         record.status = Status.RUNNING if is_awake else Status.WAITING if pauses else Status.SLEEPING
         record.awaited = tuple(dict.fromkeys(pause.event for pause in pauses))
         record.wake_at = min((*dues, *deadlines), default=None)
-        return self._write(effects.with_parts(parts))
+        return self._write(effects.with_parts(parts), within=within)
 
     @property
     def is_to_be_cancelled(self) -> bool:
@@ -191,12 +201,30 @@ class Instance:
         """A cancellation has reached the user's code: whoever asked for it is heard."""
         self.obeyed.update(dict.fromkeys(self.obeyed, True))
 
-    def _write(self, effects: Effects = NO_EFFECTS, *, flush: bool = True) -> Awaitable[None] | None:
+    async def settled(self) -> None:
+        """Wait until what was written is there.
+
+        Raises:
+            DurableError: it could not be written.
+        """
+        if self._trail is not None:
+            await self._trail.settled()
+
+    async def _undisturbed(self) -> None:
+        """Wait until no transaction is open: it ends with a checkpoint that comes after all others."""
+        while self.region is not None:
+            await self.region.over.wait()
+
+    def _write(
+        self, effects: Effects = NO_EFFECTS, *, flush: bool = True, within: OpenTransaction | None = None
+    ) -> Awaitable[None] | None:
         self.record.sequence += 1
         if self.obeyed:
             effects = effects.with_consumed(number for number, in_effect in self.obeyed.items() if in_effect)
         if self._history is not None:
             effects = effects.with_parts(self._history.parts(self.record, effects.parts))
+        if within is not None:
+            return self.store.commit_within(within, self.record, effects.consumed, effects.parts, effects.outbox)
         flush = self._flush and flush
         writing = self.store.commit(self.record, effects.consumed, flush, effects.parts, effects.outbox)
         if self._trail is not None:
@@ -214,8 +242,8 @@ class Instance:
         await sources.keep(self.store)
 
     async def _written(self, effects: Effects = NO_EFFECTS) -> None:
-        if self._trail is not None:
-            await self._trail.settled()  # an end that is stored is final, so nothing before it may be missing
+        await self._undisturbed()
+        await self.settled()  # an end that is stored is final, so nothing before it may be missing
         writing = self._write(effects)
         if writing is not None:
             await writing
@@ -228,13 +256,27 @@ class Instance:
 
     def noting(self, effects: Effects) -> Awaitable[None] | None:
         """The same for whoever goes on meanwhile."""
-        if self.saves_steps or effects.consumed or effects.outbox:
-            return self._write(effects)
-        return None
+        branch = current.get()
+        if branch is not None and branch.region is not None:
+            branch.region.postpone(effects)
+            return None
+        if not (self.saves_steps or effects.consumed or effects.outbox):
+            return None
+        return self._write(effects) if self.region is None else self._write_undisturbed(effects)
+
+    async def _write_undisturbed(self, effects: Effects) -> None:
+        await self._undisturbed()
+        writing = self._write(effects)
+        if writing is not None:
+            await writing
 
     async def publish(self, events: Sequence[Any]) -> None:
         """Add to the event log; it need not have reached the disk to count."""
+        branch = current.get()
+        if branch is not None:
+            branch.must_not_wait("events were published")
         async with self.publishing:
+            await self._undisturbed()
             writing = self._write(Effects(parts=await self.event_log.append(events)), flush=False)
             if writing is not None:
                 await writing
@@ -313,6 +355,9 @@ class Instance:
             if branch.halted is None:
                 raise
         finally:
+            if self.region is not None:
+                self.region.opened.abandon()
+                self.region.end()
             uninstall(loop, factory)
             if branch.siblings is not None:
                 branch.siblings.end()

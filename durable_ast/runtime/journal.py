@@ -367,6 +367,8 @@ class Run:
 
     async def _wait(self, what: str, timeout: float | None) -> tuple[str, Recorded | None, float | None]:
         """The key of a wait, what it gave if it has ended, and when it ends."""
+        assert self._scope.branch is not None
+        self._scope.branch.must_not_wait(f"{what} was awaited")
         key = f"{what}#{self.ordinal(what)}"
         known = await self.lookup(key)
         if known is not None or timeout is None:

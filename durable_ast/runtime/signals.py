@@ -69,6 +69,7 @@ async def hear(
         kind: the type of the payload.
         poll: seconds after which to look again.
     """
+    branch.must_not_wait(f"signal {name!r} was awaited")
     frame = sys._getframe(1)
     instance = branch.instance
     is_saved = after is not None

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from ..errors import InvalidEventNameError, InvalidInstanceIdError
+from ..errors import InvalidEventNameError, InvalidInstanceIdError, TransactionError
 from ..state import snapshot
 from ..state.history import PREFIX as HISTORY
 from ..state.history import Checkpoint, history_in
 from ..state.schema import BRANCHES, Message, Outgoing, Record, State, Status
 from .steps import Store
+from .transactions import OpenTransaction
 
 MAX_ID_LENGTH = 512
 """The longest instance id, in characters."""
@@ -199,6 +200,41 @@ class InstanceStore(StateStore, Store):
             StaleOwnerError: (here or when awaited) the epoch is not the current one any more.
             StoreError: it could not be written.
         """
+
+    async def begin(self, record: Record) -> OpenTransaction:
+        """Begin a transaction that the next transition of an instance will end; see `commit_within`.
+        Whatever was written of the instance before is there.
+
+        Raises:
+            TransactionError: this store has none.
+            StaleOwnerError: somebody else owns the instance by now.
+            StoreError: it could not be begun.
+        """
+        raise TransactionError(
+            f"transaction() needs a store that keeps instances in a SQL database, SQLite or PostgreSQL; a "
+            f"{type(self).__name__} is none. Make the work a step, and give what it calls the key of step_key()"
+        )
+
+    def commit_within(
+        self,
+        transaction: OpenTransaction,
+        record: Record,
+        consumed: Sequence[int],
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None]:
+        """Write a transition and end a transaction with it: both have happened, or neither.
+
+        Args:
+            transaction: what `begin` gave; it has ended, however this ends.
+            record, consumed, parts, outbox: as for `commit`.
+
+        Raises:
+            TransactionError, StaleOwnerError, StoreError: when awaited; the transaction is rolled back.
+                After a StoreError it may have happened, where the connection broke: reading the
+                instance tells.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def release(self, instance_id: str, epoch: int) -> None:

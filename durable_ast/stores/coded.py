@@ -20,6 +20,7 @@ from ..state.codec import Codec, Signing, key_of_environment
 from ..state.schema import Message, Outgoing, Record, State, Status
 from .base import NO_PARTS, Claimed, InstanceStore, Parts, Selection
 from .delegating import DelegatingStore
+from .transactions import OpenTransaction
 
 log = logging.getLogger("durable_ast")
 
@@ -112,16 +113,31 @@ class CodedStore(DelegatingStore):
         parts: Parts = NO_PARTS,
         outbox: Sequence[Outgoing] = (),
     ) -> Awaitable[None] | None:
-        name = record.instance_id
+        sealed, letters = self._sealed(record, parts, outbox)
+        return self.inner.commit(self._encoded(record), consumed, flush, sealed, letters)
+
+    def commit_within(
+        self,
+        transaction: OpenTransaction,
+        record: Record,
+        consumed: Sequence[int],
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None]:
+        sealed, letters = self._sealed(record, parts, outbox)
+        return self.inner.commit_within(transaction, self._encoded(record), consumed, sealed, letters)
+
+    def _sealed(self, record: Record, parts: Parts, outbox: Sequence[Outgoing]) -> tuple[Parts, list[Outgoing]]:
+        """What a transition writes beside the record."""
         sealed = {
-            part: None if value is None else self._codec.encode(value, _part_place(name, part))
+            part: None if value is None else self._codec.encode(value, _part_place(record.instance_id, part))
             for part, value in parts.items()
         }
         letters = [
             replace(letter, payload=self._codec.encode(letter.payload, _message_place(letter.instance_id, letter.name)))
             for letter in outbox
         ]
-        return self.inner.commit(self._encoded(record), consumed, flush, sealed, letters)
+        return sealed, letters
 
     async def read(self, instance_id: str) -> Record | None:
         record = await self.inner.read(instance_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..state.schema import Message, Outgoing, Record, State
 from .base import NO_PARTS, Claimed, InstanceStore, Parts, Selection
+from .transactions import OpenTransaction
 
 
 class DelegatingStore(InstanceStore):
@@ -45,6 +46,19 @@ class DelegatingStore(InstanceStore):
         outbox: Sequence[Outgoing] = (),
     ) -> Awaitable[None] | None:
         return self.inner.commit(record, consumed, flush, parts, outbox)
+
+    async def begin(self, record: Record) -> OpenTransaction:
+        return await self.inner.begin(record)
+
+    def commit_within(
+        self,
+        transaction: OpenTransaction,
+        record: Record,
+        consumed: Sequence[int],
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None]:
+        return self.inner.commit_within(transaction, record, consumed, parts, outbox)
 
     def release(self, instance_id: str, epoch: int) -> None:
         self.inner.release(instance_id, epoch)

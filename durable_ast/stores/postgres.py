@@ -20,12 +20,14 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("PostgreSQL needs psycopg: pip install 'durable-ast[postgres]'") from error
 
 from ..errors import NewerFormatError, StoreError
-from ..state.schema import Message, Record, State, Status
-from .base import InstanceBusy, Selection
+from ..state.schema import Message, Outgoing, Record, State, Status
+from .base import NO_PARTS, InstanceBusy, Parts, Selection
 from .lease import now
 from .postgres_rows import COLUMNS, MORE, ROWS, UNNESTED, WIDTH, beside, changes, columns_of, record_in, transposed
+from .postgres_transactions import Connections, PostgresTransaction
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
+from .transactions import OpenTransaction
 
 log = logging.getLogger("durable_ast")
 
@@ -46,13 +48,17 @@ class PostgresStore(RemoteStore):
             libpq.
         schema: the name of the schema.
         lease: seconds after which others may take over from a process that is not heard of.
+        transactions: how many connections there may be for `transaction` at a time.
     """
 
-    def __init__(self, conninfo: str, *, schema: str = "durable_ast", lease: float = 10.0) -> None:
+    def __init__(
+        self, conninfo: str, *, schema: str = "durable_ast", lease: float = 10.0, transactions: int = 10
+    ) -> None:
         super().__init__("durable-ast-postgres", lease)
         self.conninfo = conninfo
         self.schema = schema
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._connections = Connections(conninfo, f"durable_ast {schema}", transactions)
 
     # the server
 
@@ -266,6 +272,36 @@ class PostgresStore(RemoteStore):
                 if done:
                     return done
 
+    async def begin(self, record: Record) -> OpenTransaction:
+        await self._remote.ask(_after_all_before, None, record.instance_id)
+        if self._owned(record.instance_id) is None:
+            await self._refuse(record)
+        return await self._connections.begin()
+
+    async def commit_within(
+        self,
+        transaction: OpenTransaction,
+        record: Record,
+        consumed: Sequence[int],
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> None:
+        assert isinstance(transaction, PostgresTransaction)
+        held = self._owned(record.instance_id)
+        if held is None or held[1] != record.epoch:
+            await transaction.roll_back()
+            await self._refuse(record)
+        assert held is not None
+        transition = Transition(record.copy(), held[0], tuple(consumed), parts, tuple(outbox))
+        columns = transposed([(held[0], record.epoch, *changes(record))], WIDTH)
+        more = beside([transition], [held[0]] if record.status.is_final else [])
+        query = f"""
+        WITH done AS MATERIALIZED (SELECT coalesce(array_agg(key), '{{}}') AS keys FROM commit_rows({ROWS}) AS key)
+        SELECT cardinality(keys) = 1, commit_more(keys, {MORE})::text FROM done
+        """
+        if not await transaction.commit(self.schema, query, (*columns, *more, self.schema)):
+            await self._refuse(transition.record)
+
     # looking
 
     async def _read(self, ids: Sequence[str]) -> list[Record | None]:
@@ -331,6 +367,12 @@ class PostgresStore(RemoteStore):
                 await self._run("UPDATE owners SET expires_at = 0 WHERE name = %s", (self._lease.owner,))
                 await self._run("SELECT bury_the_dead()")
             await self._connection.close()
+        self._connections.close()
+
+
+async def _after_all_before(asked: Sequence[None]) -> list[None]:
+    """What was asked before about an instance is done."""
+    return [None] * len(asked)
 
 
 async def _create_schema(connection: psycopg.AsyncConnection[tuple[Any, ...]], schema: str) -> None:

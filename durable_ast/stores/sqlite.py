@@ -37,8 +37,10 @@ from .sqlite_rows import (
     select,
     write_more,
 )
+from .sqlite_transaction import SQLiteTransaction
 from .sqlite_watch import SQLiteWatch
 from .sqlite_writer import SQLiteWriter
+from .transactions import OpenTransaction
 
 log = logging.getLogger("durable_ast")
 
@@ -193,22 +195,59 @@ class SQLiteStore(InstanceStore):
         outbox: Sequence[Outgoing] = (),
     ) -> Awaitable[None] | None:
         final = record.status.is_final
-        key = self._held.get(record.instance_id)
-        state = record.call_stack
-        if record.instance_id in self._shadows or (state is not None and len(state) >= delta.LARGE):
-            state, own = self._shadows.setdefault(record.instance_id, delta.Shadow()).next(state)
-            parts = {**parts, **own}
-        row = (record.status.value, record.sequence, state, *changes(record), time.time(), key, record.epoch)
+        row, parts = self._row(record, parts)
         alone = flush and len(self._held) == 1  # what need not be flushed may wait for others of its turn
         flush = flush and self._flushes
         if consumed or parts or outbox or final:
             alone = alone and not parts
-            more = write_more(key, tuple(consumed), parts, outbox, final)
+            more = write_more(row[-2], tuple(consumed), parts, outbox, final)
             found = self._writer.commit(row, flush=flush, alone=alone, more=more)
             return self._committed(record, found, outbox, is_news=final or are_news(parts))
         if alone and not flush and self._writer.commit_at_once(row):
             return None
         return self._committed(record, self._writer.commit(row, flush=flush, alone=alone))
+
+    def _row(self, record: Record, parts: Parts) -> tuple[tuple[Any, ...], Parts]:
+        """The values of the statement that writes a transition, and the parts that it writes."""
+        key = self._held.get(record.instance_id)
+        state = record.call_stack
+        if record.instance_id in self._shadows or (state is not None and len(state) >= delta.LARGE):
+            state, own = self._shadows.setdefault(record.instance_id, delta.Shadow()).next(state)
+            parts = {**parts, **own}
+        return (record.status.value, record.sequence, state, *changes(record), time.time(), key, record.epoch), parts
+
+    async def begin(self, record: Record) -> OpenTransaction:
+        """Others who write to the file wait until the transaction has ended."""
+        section = self._writer.section()
+        try:
+            await section.begun
+        except asyncio.CancelledError:
+            section.give_up()
+            raise
+        return SQLiteTransaction(section)
+
+    def commit_within(
+        self,
+        transaction: OpenTransaction,
+        record: Record,
+        consumed: Sequence[int],
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None]:
+        assert isinstance(transaction, SQLiteTransaction)
+        row, parts = self._row(record, parts)
+        more = write_more(row[-2], tuple(consumed), parts, outbox, record.status.is_final)
+
+        def work(connection: sqlite3.Connection) -> bool:
+            transaction.check()
+            if connection.execute(UPDATE, row).rowcount != 1:
+                return False
+            more(connection)
+            connection.execute("COMMIT")
+            return True
+
+        found = self._writer.last_of(transaction.section, work)
+        return self._committed(record, found, outbox, is_news=are_news(parts))
 
     async def _committed(
         self, record: Record, found: Awaitable[bool], outbox: Sequence[Outgoing] = (), *, is_news: bool = False

@@ -51,6 +51,8 @@ CREATE INDEX messages_of_instance ON messages (instance_id, number);
 CREATE TABLE states (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 """
 
+TABLES = frozenset(("instances", "owners", "parts", "messages", "states"))
+
 _PATIENCE = 30.0
 """Seconds to wait for another process that holds the file."""
 

@@ -22,12 +22,15 @@ from typing import Any, TypeAlias
 from ..errors import CorruptStateError, DurableError, StoreError
 from .answer import Answer, call_in
 from .sqlite_file import open_database, open_impatient, patiently
+from .sqlite_section import Section
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 Row: TypeAlias = tuple[Any, ...]
 Key: TypeAlias = tuple[Any, ...]
 
+_CLOSED = object()
+"""Comes after the last job of all."""
 _LARGEST_BATCH = 5000
 _TIDY_AFTER = 1000
 """Commits made at once after which the write-ahead log is brought into the database."""
@@ -85,10 +88,15 @@ class SQLiteWriter:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._jobs: queue.SimpleQueue[_Job | _Commits | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | _Commits | Section | None] = queue.SimpleQueue()
+        self._sections: set[Section] = set()
+        """Those that are not over."""
         self._turns: dict[asyncio.AbstractEventLoop, _Commits] = {}
         self._submitted = self._done = 0
         self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._level = ""
+        """How far the connection waits for the disk."""
         self._at_once: sqlite3.Connection | None = None
         self._untidy = 0
 
@@ -155,11 +163,33 @@ class SQLiteWriter:
             self.submit(_nothing, flush=False)
         return True
 
+    def section(self) -> Section:
+        """A transaction that is begun when everything before it is done, and that nothing else is
+        done in; must be called in an event loop."""
+        self._hand_over(asyncio.get_running_loop())
+        section = Section()
+        self._sections.add(section)
+        self._put(section)
+        return section
+
+    def last_of(self, section: Section, work: Work) -> Answer[Any]:
+        """The last job of a section; what the database says against it is said as for any other job."""
+
+        def explained(connection: sqlite3.Connection) -> Any:
+            try:
+                return work(connection)
+            except Exception as error:
+                raise self._explained(error) from error
+
+        return section.do(explained, is_last=True)
+
     def close(self) -> None:
-        """Finish what was submitted, and close the file."""
+        """Finish what was submitted, and close the file; sections that are open are given up."""
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None and self._pid == os.getpid():
+            for section in list(self._sections):
+                section.give_up()
             self._jobs.put(None)
             thread.join()
 
@@ -169,7 +199,7 @@ class SQLiteWriter:
         if commits is not None:
             self._put(commits)
 
-    def _put(self, job: _Job | _Commits) -> None:
+    def _put(self, job: _Job | _Commits | Section) -> None:
         if self._thread is None or self._pid != os.getpid():
             self._start()
         self._submitted += 1
@@ -180,6 +210,7 @@ class SQLiteWriter:
             if self._pid != os.getpid():  # a fork has the file open, but not the thread
                 if self.path == ":memory:":
                     raise StoreError("a SQLite store in memory cannot be used after fork(); use a file")
+                _of_the_parent.append((self._connection, self._at_once))
                 self._reset()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="durable-ast-sqlite", daemon=True)
@@ -188,54 +219,70 @@ class SQLiteWriter:
     # in the thread
 
     def _work(self) -> None:
-        connection: sqlite3.Connection | None = None
-        level = ""
         while True:
-            batch, last = self._next_batch()
+            batch, after = self._next_batch()
             if batch:
-                try:
-                    if connection is None:
-                        connection, level = self._opened(), ""
-                    wanted = "FULL" if self._full and any(job.flush for job in batch) else "NORMAL"
-                    if wanted != level:
-                        connection.execute(f"PRAGMA synchronous = {wanted}")
-                        level = wanted
-                    answers = self._in_one_transaction(connection, batch)
-                except Exception as error:
-                    answers = [(None, self._explained(error))] * len(batch)
-                self._done += len(batch)
-                _send(batch, answers)
-                if connection is not None and self._untidy >= _TIDY_AFTER:
-                    self._untidy = 0
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            if last:
-                self._close(connection)
+                self._do(batch)
+            if isinstance(after, Section):
+                after.run(self._begun)
+                self._sections.discard(after)
+                self._done += 1
+            elif after is _CLOSED:
+                self._close()
                 return
 
-    def _opened(self) -> sqlite3.Connection:
-        connection = open_database(self.path)
-        if self.path != ":memory:":
-            self._at_once = open_impatient(self.path)
+    def _do(self, batch: list[_Job | _Commits]) -> None:
+        try:
+            connection = self._connected(flush=any(job.flush for job in batch))
+            answers = self._in_one_transaction(connection, batch)
+        except Exception as error:
+            answers = [(None, self._explained(error))] * len(batch)
+        self._done += len(batch)
+        _send(batch, answers)
+        if self._connection is not None and self._untidy >= _TIDY_AFTER:
+            self._untidy = 0
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _begun(self) -> sqlite3.Connection:
+        """The connection, in a transaction."""
+        try:
+            connection = self._connected(flush=True)
+            patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        except Exception as error:
+            raise self._explained(error) from error
         return connection
 
-    def _close(self, connection: sqlite3.Connection | None) -> None:
-        at_once, self._at_once = self._at_once, None
-        for each in (at_once, connection):
+    def _connected(self, *, flush: bool) -> sqlite3.Connection:
+        """The connection, which waits for the disk or does not."""
+        if self._connection is None:
+            self._connection, self._level = open_database(self.path), ""
+            if self.path != ":memory:":
+                self._at_once = open_impatient(self.path)
+        wanted = "FULL" if self._full and flush else "NORMAL"
+        if wanted != self._level:
+            self._connection.execute(f"PRAGMA synchronous = {wanted}")
+            self._level = wanted
+        return self._connection
+
+    def _close(self) -> None:
+        for each in (self._at_once, self._connection):
             if each is not None:
                 each.close()
+        self._at_once = self._connection = None
 
-    def _next_batch(self) -> tuple[list[_Job | _Commits], bool]:
+    def _next_batch(self) -> tuple[list[_Job | _Commits], Section | object]:
+        """The jobs to be done together, and what comes after them: a section, or the end."""
         batch: list[_Job | _Commits] = []
         job = self._jobs.get()
-        while job is not None:
+        while isinstance(job, (_Job, _Commits)):
             batch.append(job)
             if len(batch) == _LARGEST_BATCH:
-                break
+                return batch, None
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
-                return batch, False
-        return batch, job is None
+                return batch, None
+        return batch, _CLOSED if job is None else job
 
     def _in_one_transaction(self, connection: sqlite3.Connection, batch: list[_Job | _Commits]) -> list[Outcome]:
         """Each job's result or its own error; an error of the database is everybody's."""
@@ -302,6 +349,9 @@ def _deliver(deliveries: list[tuple[Answer[Any], Any, BaseException | None]]) ->
         else:
             future.set_exception(error)
 
+
+_of_the_parent: list[tuple[sqlite3.Connection | None, ...]] = []
+"""Connections that a fork has copied: to close them here would take the parent's locks away."""
 
 _open_writers: weakref.WeakSet[SQLiteWriter] = weakref.WeakSet()
 

@@ -8,6 +8,7 @@ from ..errors import DurableError
 from ..state.schema import Outgoing, Record
 from ..stores.base import NO_PARTS, InstanceStore, Parts
 from ..stores.delegating import DelegatingStore
+from ..stores.transactions import OpenTransaction
 
 
 class HandedOver(DurableError):
@@ -34,6 +35,17 @@ class HandingOverStore(DelegatingStore):
         outbox: Sequence[Outgoing] = (),
     ) -> Awaitable[None] | None:
         writing = self.inner.commit(record, consumed, flush, parts, outbox)
+        return self._handed_over(record, writing) if self._hands_over else writing
+
+    def commit_within(
+        self,
+        transaction: OpenTransaction,
+        record: Record,
+        consumed: Sequence[int],
+        parts: Parts = NO_PARTS,
+        outbox: Sequence[Outgoing] = (),
+    ) -> Awaitable[None]:
+        writing = self.inner.commit_within(transaction, record, consumed, parts, outbox)
         return self._handed_over(record, writing) if self._hands_over else writing
 
     async def _handed_over(self, record: Record, writing: Awaitable[None] | None) -> None:

@@ -22,18 +22,21 @@ class Killer:
     """Kills the processes of one store, again and again."""
 
     folder: Path
+    url: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     chance: random.Random = field(default_factory=lambda: random.Random(4))
     pids: list[int] = field(default_factory=list)
     kills: int = 0
 
     @property
-    def store(self) -> Path:
-        return self.folder / "store.db"
+    def store(self) -> str:
+        """Where the instances are; a file in the folder, if no other place was named."""
+        return self.url or str(self.folder / "store.db")
 
     def start(self, command: str, *args: object) -> subprocess.Popen[str]:
         """A process that is about to begin, in a process group of its own."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kill.victim", command, str(self.store), *map(str, args)],
+            [sys.executable, "-m", "tests.kill.victim", command, self.store, *map(str, args)],
             cwd=ROOT,
             env=self._environment(),
             stdout=subprocess.PIPE,
@@ -51,6 +54,7 @@ class Killer:
         environment = {
             **os.environ,
             "KILL_LOG": str(self.folder / "log"),
+            "KILL_OPTIONS": json.dumps(self.options),
             "PYTHONPATH": str(ROOT),
             "PYTHONPYCACHEPREFIX": _COMPILED.name,
         }
@@ -75,7 +79,11 @@ class Killer:
 
     def wait_for_lines(self, process: subprocess.Popen[str], count: int) -> None:
         """Wait until the process has logged some lines, or has ended."""
-        wait_until(lambda: process.poll() is not None or len(self.lines(process.pid)) >= count)
+        self.wait_until(process, lambda: len(self.lines(process.pid)) >= count)
+
+    def wait_until(self, process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+        """Wait until something holds, or the process has ended."""
+        wait_until(lambda: process.poll() is not None or condition())
 
     def pause(self, longest: float) -> None:
         """Wait a random time, in seconds."""

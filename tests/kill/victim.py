@@ -9,22 +9,26 @@ import json
 import os
 import sys
 
-from durable_ast import DurableBackend, SQLiteStore
+from durable_ast import DurableBackend, open_store
 
-from . import branches, programs
+from . import branches, programs, transactions
+
+
+def _backend(store: str) -> DurableBackend:
+    return DurableBackend(open_store(store, **json.loads(os.environ["KILL_OPTIONS"])))
 
 
 async def run(store: str, name: str, instance_id: str, *args: str) -> None:
     """Call a program until it ends, and log its outcome."""
-    backend = DurableBackend(SQLiteStore(store))
-    program = getattr(programs, name, None) or getattr(branches, name)
+    backend = _backend(store)
+    program = next(found for each in (programs, branches, transactions) if (found := getattr(each, name, None)))
     result = await program(*map(json.loads, args), orchestration_backend=backend, instance_id=instance_id, wait=True)
     programs.log("result", instance_id, json.dumps(result))
 
 
 async def crowd(store: str, count: str) -> None:
     """Run instances of the shortest program, all at once."""
-    backend = DurableBackend(SQLiteStore(store))
+    backend = _backend(store)
 
     async def one(number: int) -> None:
         instance_id = f"short-{number}"
@@ -36,7 +40,7 @@ async def crowd(store: str, count: str) -> None:
 
 async def publish(store: str, instance_id: str) -> None:
     """Publish letters without end, and log each once it is stored."""
-    backend = DurableBackend(SQLiteStore(store))
+    backend = _backend(store)
     for number in itertools.count():
         letter = f"{os.getpid()}-{number}"
         await asyncio.wrap_future(backend.publish_event(instance_id, "letter", letter))

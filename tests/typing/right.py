@@ -3,6 +3,8 @@
 import contextlib
 from typing import Any, assert_type
 
+from psycopg import AsyncConnection
+
 from durable_ast import (
     DurableBackend,
     DurableProgram,
@@ -19,8 +21,11 @@ from durable_ast import (
     resource,
     step,
     step_key,
+    transaction,
     wait_for_event,
 )
+from durable_ast.stores.sqlite_transaction import SQLiteConnection
+from durable_ast.stores.transactions import Connection, Cursor
 
 
 async def plain(count: int, text: str = "", *, loud: bool = False) -> list[str]:
@@ -178,3 +183,21 @@ async def workflows() -> None:
     assert_type(await wf.complete("order-7", "go", {"a": 1}), bool)
     assert_type(await wf.list(status="ERROR"), list[Run])
     assert_type(await wf.queue("q", concurrency=2).start(order, 7, priority=1), Handle[list[str]])
+
+
+@make_durable
+async def transfer() -> tuple[int, ...]:
+    async with transaction() as connection:
+        assert_type(connection, Connection)
+        cursor = await connection.execute("SELECT ?", (1,))
+        assert_type(cursor, Cursor)
+        rows = [row async for row in cursor]
+        return (*rows, *await cursor.fetchall(), cursor.rowcount)
+
+
+def in_postgres(connection: AsyncConnection[Any]) -> Connection:
+    return connection
+
+
+def in_sqlite(connection: SQLiteConnection) -> Connection:
+    return connection

@@ -1,0 +1,1 @@
+"""SQL that is committed with a checkpoint."""
