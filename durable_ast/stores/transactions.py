@@ -51,7 +51,7 @@ class OpenTransaction(ABC):
         connection: what the user gets.
     """
 
-    connection: Any
+    connection: Connection
 
     @abstractmethod
     async def prepare(self) -> None:

@@ -3,8 +3,6 @@
 import contextlib
 from typing import Any, assert_type
 
-from psycopg import AsyncConnection
-
 from durable_ast import (
     DurableBackend,
     DurableProgram,
@@ -193,10 +191,6 @@ async def transfer() -> tuple[int, ...]:
         assert_type(cursor, Cursor)
         rows = [row async for row in cursor]
         return (*rows, *await cursor.fetchall(), cursor.rowcount)
-
-
-def in_postgres(connection: AsyncConnection[Any]) -> Connection:
-    return connection
 
 
 def in_sqlite(connection: SQLiteConnection) -> Connection:
