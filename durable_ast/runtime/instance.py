@@ -223,11 +223,13 @@ class Instance:
             effects = effects.with_consumed(number for number, in_effect in self.obeyed.items() if in_effect)
         if self._history is not None:
             effects = effects.with_parts(self._history.parts(self.record, effects.parts))
-        if within is not None:
-            return self.store.commit_within(within, self.record, effects.consumed, effects.parts, effects.outbox)
         flush = self._flush and flush
-        writing = self.store.commit(self.record, effects.consumed, flush, effects.parts, effects.outbox)
-        if self._trail is not None:
+        writing: Awaitable[None] | None
+        if within is not None:
+            writing = self.store.commit_within(within, self.record, effects.consumed, effects.parts, effects.outbox)
+        else:
+            writing = self.store.commit(self.record, effects.consumed, flush, effects.parts, effects.outbox)
+        if self._trail is not None and within is None:
             waiting = None if writing is None else self._trail.add(writing)
             writing = waiting if self.record.status is Status.RUNNING else self._trail.settled()
         if len(sources.noted) != self._sources:

@@ -23,6 +23,7 @@ from ..state import snapshot
 from ..state.history import PREFIX as HISTORY
 from ..state.history import Checkpoint, history_in
 from ..state.schema import BRANCHES, Message, Outgoing, Record, State, Status
+from .sizes import Size, Sizes, summed
 from .steps import Store
 from .transactions import OpenTransaction
 
@@ -36,6 +37,9 @@ TRANSIENT = (BRANCHES, "j/")
 
 _OWN = (*TRANSIENT, HISTORY, "s/")
 """What the names of those parts begin with that are for the instance itself."""
+
+_PAGE = 500
+"""How many records are read at a time where all are looked at."""
 
 _LOOKS = 20
 """How often a record and its parts are read until both are of one moment."""
@@ -353,14 +357,25 @@ class InstanceStore(StateStore, Store):
         state = await self.load(f"source {version}")
         return None if state is None else state.get("text")  # there is none to one who lacks the key
 
+    # retention
+
     async def vacuum(
-        self, *, older_than: float, status: Collection[Status] = (Status.SUCCESS, Status.CANCELLED)
+        self,
+        *,
+        older_than: float,
+        status: Collection[Status] = (Status.SUCCESS, Status.CANCELLED),
+        program: str | None = None,
+        prefix: str | None = None,
+        history_only: bool = False,
     ) -> int:
         """Delete instances that have ended, with all that belongs to them; gives how many.
 
         Args:
             older_than: only those whose last checkpoint is so many seconds old.
             status: where they stand.  Those that can go on are never deleted.
+            program, prefix: only those of this program, and whose ids begin so.
+            history_only: whether they stay, with their outcomes, and only their earlier checkpoints are
+                deleted.
 
         Raises:
             ValueError: instances of such a status may go on by themselves.
@@ -369,12 +384,49 @@ class InstanceStore(StateStore, Store):
         if alive:
             raise ValueError(f"instances that are {', '.join(sorted(alive))} may go on; cancel them first")
         before = time.time() - older_than
-        deleted = 0
-        for record in await self.records(status=status):
-            if record.updated_at <= before:
-                with contextlib.suppress(InstanceBusy):
-                    deleted += await self.delete(record.instance_id)
-        return deleted
+        deleted = kept = 0
+        while True:
+            records = await self.records(status=status, program=program, prefix=prefix, limit=_PAGE, offset=kept)
+            for record in records:
+                is_gone = False
+                if record.updated_at <= before:
+                    with contextlib.suppress(InstanceBusy):
+                        if history_only:
+                            deleted += await self.drop_parts(record.instance_id, HISTORY) > 0
+                        else:
+                            is_gone = await self.delete(record.instance_id)
+                            deleted += is_gone
+                kept += not is_gone
+            if len(records) < _PAGE:
+                return deleted
+
+    @abstractmethod
+    async def drop_parts(self, instance_id: str, prefix: str) -> int:
+        """Forget the parts of an instance whose names begin so, and that nobody needs who is at work
+        on it; gives how many there were.
+
+        Raises:
+            InstanceBusy: it has an owner who would write them again.
+        """
+
+    async def sizes(self, *, largest: int = 10) -> Sizes:
+        """How much is kept.
+
+        Args:
+            largest: how many of the largest instances are named.
+        """
+        sizes = []
+        for record in await self.records():
+            parts = await self.parts(record.instance_id)
+            history = sum(len(data) for name, data in parts.items() if name.startswith(HISTORY))
+            beside = sum(map(len, parts.values())) - history
+            beside += sum(len(message.payload) for message in await self.messages(record.instance_id))
+            state = len(record.call_stack or b"") + len(record.outcome or b"") + sum(map(len, record.retry))
+            sizes.append(Size(record.instance_id, record.status, state, beside, history))
+        return summed(sizes, largest)
+
+    async def shrink(self) -> None:
+        """Give back to the system what is not used any more, where the store does not do that itself."""
 
     async def close(self) -> None:
         """Let go of files and connections."""

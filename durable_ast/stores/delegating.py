@@ -8,6 +8,7 @@ from typing import Any
 
 from ..state.schema import Message, Outgoing, Record, State
 from .base import NO_PARTS, Claimed, InstanceStore, Parts, Selection
+from .sizes import Sizes
 from .transactions import OpenTransaction
 
 
@@ -89,6 +90,15 @@ class DelegatingStore(InstanceStore):
 
     async def delete(self, instance_id: str) -> bool:
         return await self.inner.delete(instance_id)
+
+    async def drop_parts(self, instance_id: str, prefix: str) -> int:
+        return await self.inner.drop_parts(instance_id, prefix)
+
+    async def sizes(self, *, largest: int = 10) -> Sizes:
+        return await self.inner.sizes(largest=largest)
+
+    async def shrink(self) -> None:
+        await self.inner.shrink()
 
     async def keep_source(self, version: str, text: str) -> None:
         await self.inner.keep_source(version, text)

@@ -29,7 +29,7 @@ from .answer import Answer, answer_of, kept
 from .base import NO_PARTS, InstanceBusy, InstanceStore, Parts, Selection, are_news, check_instance_id
 from .disk_file import pack, unpack
 from .disk_lock import FileLock
-from .memory import Notices, drop_transient, put_parts, stale
+from .memory import Notices, drop_parts, drop_transient, put_parts, stale
 from .threads import Threads
 
 T = TypeVar("T")
@@ -225,6 +225,17 @@ class DiskStateStore(InstanceStore):
             self._file(instance_id, ".offer").unlink(missing_ok=True)
             self._file(instance_id, ".lock").unlink()
         return existed
+
+    async def drop_parts(self, instance_id: str, prefix: str) -> int:
+        return await self._in_thread(self._drop_parts, instance_id, prefix)
+
+    def _drop_parts(self, instance_id: str, prefix: str) -> int:
+        with self._lock(instance_id):
+            state = self._read(instance_id)
+            dropped = drop_parts({} if state is None else state.get(_PARTS, {}), prefix)
+            if state is not None and dropped:
+                self._write(instance_id, state, [])
+        return dropped
 
     # transitions
 

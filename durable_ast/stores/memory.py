@@ -152,6 +152,10 @@ class InMemoryStateStore(InstanceStore):
             self._states.pop(instance_id, None)
             return self._records.pop(instance_id, None) is not None
 
+    async def drop_parts(self, instance_id: str, prefix: str) -> int:
+        with self._lock:
+            return drop_parts(self._parts.get(instance_id, {}), prefix)
+
 
 def put_parts(stored: dict[str, bytes], parts: Parts) -> None:
     """Replace and delete parts as a commit asks for it."""
@@ -164,8 +168,16 @@ def put_parts(stored: dict[str, bytes], parts: Parts) -> None:
 
 def drop_transient(stored: dict[str, bytes]) -> None:
     """Delete the parts that end with the instance."""
-    for name in [name for name in stored if name.startswith(TRANSIENT)]:
+    for prefix in TRANSIENT:
+        drop_parts(stored, prefix)
+
+
+def drop_parts(stored: dict[str, bytes], prefix: str) -> int:
+    """Delete the parts whose names begin so; gives how many."""
+    names = [name for name in stored if name.startswith(prefix)]
+    for name in names:
         del stored[name]
+    return len(names)
 
 
 def stale(record: Record, stored: Record | None) -> StaleOwnerError:

@@ -20,6 +20,7 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("PostgreSQL needs psycopg: pip install 'durable-ast[postgres]'") from error
 
 from ..errors import NewerFormatError, StoreError
+from ..state.history import PREFIX as HISTORY
 from ..state.schema import Message, Outgoing, Record, State, Status
 from .base import NO_PARTS, InstanceBusy, Parts, Selection
 from .lease import now
@@ -27,6 +28,7 @@ from .postgres_rows import COLUMNS, MORE, ROWS, UNNESTED, WIDTH, beside, changes
 from .postgres_transactions import Connections, PostgresTransaction
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
+from .sizes import Size, Sizes, summed
 from .transactions import OpenTransaction
 
 log = logging.getLogger("durable_ast")
@@ -239,6 +241,29 @@ class PostgresStore(RemoteStore):
             ((gone, was_there),) = await self._run_safely(query, (name,) * 6)
             answers.append(InstanceBusy() if was_there and not gone else gone)
         return answers
+
+    async def _drop_parts(self, wishes: Sequence[tuple[str, str]]) -> list[int]:
+        query = """WITH gone AS (
+            DELETE FROM parts WHERE instance = (SELECT key FROM instances WHERE id = %s) AND starts_with(name, %s)
+            RETURNING 1
+        )
+        SELECT count(*) FROM gone"""
+        return [(await self._run_safely(query, wish))[0][0] for wish in wishes]
+
+    async def sizes(self, *, largest: int = 10) -> Sizes:
+        sizes: Sizes = await self._remote.ask(self._sizes, largest, None)
+        return sizes
+
+    async def _sizes(self, wishes: Sequence[int]) -> list[Sizes]:
+        query = """SELECT id, status,
+        coalesce(octet_length(call_stack), 0) + coalesce(octet_length(outcome), 0) + coalesce(octet_length(retry), 0),
+        (SELECT coalesce(sum(octet_length(value)), 0) FROM parts WHERE instance = key AND NOT starts_with(name, %s))
+        + (SELECT coalesce(sum(octet_length(payload)), 0) FROM messages WHERE instance_id = id),
+        (SELECT coalesce(sum(octet_length(value)), 0) FROM parts WHERE instance = key AND starts_with(name, %s))
+        FROM instances"""
+        rows = await self._run_safely(query, (HISTORY, HISTORY))
+        found = [Size(name, Status(status), *map(int, counts)) for name, status, *counts in rows]
+        return [summed(found, largest) for largest in wishes]
 
     # transitions
 

@@ -280,6 +280,19 @@ local function begins_with_one_of(name, prefixes)
     return false
 end
 
+-- Gives how many there were.
+function commands.drop_parts()
+    local id, prefix = take(), take()
+    local gone = {}
+    for _, name in ipairs(redis.call('HKEYS', key('p', id))) do
+        if begins_with_one_of(name, {prefix}) then
+            gone[#gone + 1] = name
+        end
+    end
+    drop_fields(key('p', id), gone)
+    return #gone
+end
+
 -- Whether somebody outside may wait for one of these parts, names and values in turn.
 local function are_news(parts, transient)
     for index = 1, #parts, 2 do

@@ -269,6 +269,9 @@ class RedisStore(RemoteStore):
         answers = [await self._run_safely("delete", name) for name in ids]
         return [InstanceBusy() if answer < 0 else bool(answer) for answer in answers]
 
+    async def _drop_parts(self, wishes: Sequence[tuple[str, str]]) -> list[int]:
+        return [await self._run_safely("drop_parts", *wish) for wish in wishes]
+
     # transitions
 
     async def _commit(self, transitions: Sequence[Transition]) -> list[bool]:

@@ -112,6 +112,9 @@ class RemoteStore(InstanceStore):
     async def _delete(self, ids: Sequence[str]) -> Sequence[Any]: ...
 
     @abstractmethod
+    async def _drop_parts(self, wishes: Sequence[tuple[str, str]]) -> Sequence[int]: ...
+
+    @abstractmethod
     async def _load(self, ids: Sequence[str]) -> Sequence[State | None]: ...
 
     @abstractmethod
@@ -204,6 +207,10 @@ class RemoteStore(InstanceStore):
     async def delete(self, instance_id: str) -> bool:
         deleted: bool = await self._remote.ask(self._delete, instance_id, instance_id)
         return deleted
+
+    async def drop_parts(self, instance_id: str, prefix: str) -> int:
+        dropped: int = await self._remote.ask(self._drop_parts, (instance_id, prefix), instance_id)
+        return dropped
 
     # transitions
 

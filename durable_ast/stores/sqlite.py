@@ -16,15 +16,19 @@ from typing import Any, Literal
 
 from ..errors import CorruptStateError
 from ..state import delta
-from ..state.schema import Message, Outgoing, Record, State
+from ..state.history import PREFIX as HISTORY
+from ..state.schema import Message, Outgoing, Record, State, Status
 from .answer import kept
 from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, are_news
 from .memory import Notices, stale
 from .owners import Owner, is_alive
+from .sizes import Size, Sizes, summed
 from .sqlite_rows import (
     DUE,
     PUT_MESSAGE,
     READ,
+    SIZES,
+    SPACE,
     UPDATE,
     WAKE,
     bury,
@@ -376,6 +380,29 @@ class SQLiteStore(InstanceStore):
         connection.execute("DELETE FROM messages WHERE instance_id = ?", (instance_id,))
         connection.execute("DELETE FROM states WHERE id = ?", (instance_id,))
         return row is not None
+
+    async def drop_parts(self, instance_id: str, prefix: str) -> int:
+        query = """DELETE FROM parts WHERE instance = (SELECT key FROM instances WHERE id = ?)
+        AND substr(name, 1, ?) = ?"""
+        values = (instance_id, len(prefix), prefix)
+        dropped: int = await self._writer.submit_from_loop(
+            lambda connection: connection.execute(query, values).rowcount
+        )
+        return dropped
+
+    async def sizes(self, *, largest: int = 10) -> Sizes:
+        def work(connection: sqlite3.Connection) -> Sizes:
+            ((page, pages, unused),) = connection.execute(SPACE)
+            rows = connection.execute(SIZES, {"history": HISTORY})
+            found = (Size(name, Status(status), *counts) for name, status, *counts in rows)
+            return summed(found, largest, page * pages, page * unused)
+
+        sizes: Sizes = await self._writer.submit_from_loop(work, flush=False)
+        return sizes
+
+    async def shrink(self) -> None:
+        """Writes the file anew, for which the disk needs as much space once more; others wait."""
+        await self._writer.alone(lambda connection: connection.execute("VACUUM"))
 
     async def close(self) -> None:
         if self._held:

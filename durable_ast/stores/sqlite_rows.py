@@ -35,6 +35,14 @@ END"""
 WAKE = f"UPDATE instances SET due = {DUE} WHERE id = ? AND owner IS NULL AND status = 'WAITING'"
 """What to do after a message was put into a mailbox."""
 
+SIZES = """SELECT id, status,
+coalesce(length(call_stack), 0) + coalesce(length(outcome), 0) + coalesce(length(retry), 0),
+(SELECT coalesce(sum(length(value)), 0) FROM parts WHERE instance = key AND NOT name GLOB :history || '*')
++ (SELECT coalesce(sum(length(payload)), 0) FROM messages WHERE instance_id = id),
+(SELECT coalesce(sum(length(value)), 0) FROM parts WHERE instance = key AND name GLOB :history || '*')
+FROM instances"""
+SPACE = "SELECT * FROM pragma_page_size, pragma_page_count, pragma_freelist_count"
+
 
 def bury(connection: sqlite3.Connection, owner: str) -> None:
     """An owner is gone: what it owned can go on elsewhere."""

@@ -28,12 +28,16 @@ class _Job:
 class Section:
     """Jobs for one transaction, asked for in the event loop that it was made in.
 
+    Args:
+        begin: gives the connection, in a transaction; called in the thread.
+
     Attributes:
         begun: done once the transaction is open.
         is_over: whether its last job was asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], sqlite3.Connection]) -> None:
+        self._begin = begin
         self._loop = asyncio.get_running_loop()
         self.begun: Answer[None] = Answer(loop=self._loop)
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -65,13 +69,13 @@ class Section:
 
     # in the writer's thread
 
-    def run(self, begin: Callable[[], sqlite3.Connection]) -> None:
-        """Open a transaction with `begin`, and do its jobs until it is over."""
+    def run(self) -> None:
+        """Begin, and do its jobs until it is over."""
         try:
-            connection = begin()
+            connection = self._begin()
         except Exception as error:
-            self.is_over = True
             call_in(self._loop, self.begun.set_exception, error)
+            self._refuse_the_rest()
             return
         call_in(self._loop, self.begun.set_result, None)
         try:

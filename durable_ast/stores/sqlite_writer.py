@@ -167,10 +167,20 @@ class SQLiteWriter:
         """A transaction that is begun when everything before it is done, and that nothing else is
         done in; must be called in an event loop."""
         self._hand_over(asyncio.get_running_loop())
-        section = Section()
+        section = Section(self._begun)
         self._sections.add(section)
         self._put(section)
         return section
+
+    async def alone(self, work: Work) -> Any:
+        """Do a job outside of any transaction."""
+        self._hand_over(asyncio.get_running_loop())
+        section = Section(self._connected_flushing)
+        self._put(section)
+        return await self.last_of(section, work)
+
+    def _connected_flushing(self) -> sqlite3.Connection:
+        return self._connected(flush=True)
 
     def last_of(self, section: Section, work: Work) -> Answer[Any]:
         """The last job of a section; what the database says against it is said as for any other job."""
@@ -224,7 +234,7 @@ class SQLiteWriter:
             if batch:
                 self._do(batch)
             if isinstance(after, Section):
-                after.run(self._begun)
+                after.run()
                 self._sections.discard(after)
                 self._done += 1
             elif after is _CLOSED:

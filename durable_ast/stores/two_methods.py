@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from ..errors import DurableError, StoreError
 from ..state.schema import Message, Outgoing, Record, State
 from .base import NO_PARTS, InstanceBusy, InstanceStore, Parts, Selection, are_news
-from .memory import Notices, drop_transient, put_parts, stale
+from .memory import Notices, drop_parts, drop_transient, put_parts, stale
 
 _MAILBOX = "mailbox"
 _PARTS = "parts"
@@ -276,6 +276,15 @@ class TwoMethodStore(InstanceStore):
             await self._save(instance_id, Entry().state())
             del self._entries[instance_id]
             return entry.record is not None
+
+    async def drop_parts(self, instance_id: str, prefix: str) -> int:
+        async with self._opened(instance_id) as entry:
+            if entry.owned:
+                raise InstanceBusy
+            dropped = drop_parts(entry.parts, prefix)
+            if dropped:
+                await self._save(instance_id, entry.state())
+            return dropped
 
     async def read(self, instance_id: str) -> Record | None:
         async with self._opened(instance_id) as entry:
