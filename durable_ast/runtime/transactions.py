@@ -187,6 +187,8 @@ async def _commit(branch: Branch, region: Region, frame: FrameType) -> None:
             await asyncio.wait([writing])
         except asyncio.CancelledError as error:
             cancelled = error
+    if branch.region is not region:
+        raise TransactionError("the instance has ended, so the transaction was rolled back")
     problem = writing.exception()
     if problem is not None:
         await _rolled_back(region)

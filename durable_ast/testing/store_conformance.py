@@ -772,7 +772,7 @@ class StoreConformance:
         store = place.open()
         for instance_id, size in (("small", 10), ("large", 5000)):
             record, _ = await store.acquire(new(instance_id))
-            await commit(store, record, call_stack=bytes(size), parts={"h/1": bytes(7), "v/a": bytes(5)})
+            await commit(store, record, call_stack=os.urandom(size), parts={"h/1": bytes(7), "v/a": bytes(5)})
             await asyncio.wrap_future(store.publish(instance_id, "event", bytes(3)))
         sizes = await store.sizes(largest=2)
         assert sizes.instances == {Status.RUNNING: 2}

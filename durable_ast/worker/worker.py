@@ -300,13 +300,13 @@ class Worker:
     async def _put_aside(self, record: Record, reason: str) -> None:
         """Park an instance that nobody can go on with; calling it again does."""
         error = ParkedError(f"instance {record.instance_id!r} of {record.program} was put aside: {reason}")
-        log.error("%s", error)
         record.status, record.error = Status.PARKED, str(error)
         record.outcome = snapshot.dumps(("error", error))
         record.sequence += 1
         writing = self._store.inner.commit(record, (), True)
         if writing is not None:
             await writing
+        log.error("%s", error)
 
 
 def _program(given: Runnable) -> DurableProgram[..., Any]:
