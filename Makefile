@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint conformance fuzz chaos bench picture dist clean
+.PHONY: help demo test lint conformance fuzz chaos bench peers picture dist clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -35,6 +35,9 @@ chaos: $(READY) ## three workers, killed, stopped and cut off
 bench: $(READY) ## what a checkpoint costs
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+peers: .venv-peers/ready ## the same work done by DBOS and LangGraph
+	.venv-peers/bin/python -m tests.benchmarks.peers $(ARGS)
+
 picture: $(READY) ## draw the README's picture
 	$(BIN)/python assets/draw.py
 
@@ -42,7 +45,14 @@ dist: $(READY) ## source distribution and wheel
 	$(BIN)/python -m build
 
 clean: ## remove what was made
-	rm -rf .venv .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-peers .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+.venv-peers/ready: pyproject.toml
+	rm -rf .venv-peers
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install -q --disable-pip-version-check -e '.[postgres]' \
+		dbos pysqlite3-binary langgraph langgraph-checkpoint-sqlite
+	touch $@
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and none is on the PATH"; exit 1; }
