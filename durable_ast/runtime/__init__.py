@@ -12,12 +12,15 @@ def link() -> None:
         standard,
         synchronization,
         tracebacks,
+        type_variables,
     )
     from . import asyncio_state, environment, generators, linking, reducers, tasks, variables
     from .program import DurableProgram
     from .steps import Step
 
-    for module in (caught_warnings, classes, exceptions, files, instances, standard, synchronization, tracebacks):
+    for module in (caught_warnings, classes, exceptions, files, instances):
+        module.register_all()
+    for module in (standard, synchronization, tracebacks, type_variables):
         module.register_all()
     linking.bind()
     reducers.register_all()

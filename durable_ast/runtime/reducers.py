@@ -8,7 +8,7 @@ from typing import Any
 
 from ..compiler.compile import find_source
 from ..errors import NoSourceCodeException
-from ..state.snapshot import Reduced, importable, reduce_cell, register
+from ..state.snapshot import Reduced, failure, importable, reduce_cell, register
 from . import sources
 from .environment import reduce_to_path
 from .functions import resolve_code
@@ -33,6 +33,7 @@ def _reduce_function(function: FunctionType) -> Reduced:
         function.__name__,
         function.__qualname__,
         _annotations(function),
+        getattr(function, "__type_params__", ()),
     )
     names = function.__code__.co_freevars
     return (
@@ -46,12 +47,12 @@ def _reduce_function(function: FunctionType) -> Reduced:
 
 
 def _annotations(function: FunctionType) -> dict[str, Any]:
-    """The annotations that are text or classes: others (type variables) may be bound to the process."""
+    """The annotations that can be saved: others may be bound to the process."""
     try:
         found = function.__annotations__
     except NameError:  # since Python 3.14 they are evaluated when they are asked for
         return {}
-    return {name: value for name, value in found.items() if value is None or isinstance(value, (str, type))}
+    return {name: value for name, value in found.items() if isinstance(value, str | type) or failure(value) is None}
 
 
 def _ref(function: FunctionType) -> str:
@@ -75,12 +76,14 @@ def _make_function(ref: str, names: tuple[str, ...], closure: tuple[CellType, ..
 
 
 def _fill(function: FunctionType, state: tuple[Any, ...]) -> None:
-    defaults, keyword_defaults, attributes, name, qualname, annotations = state
+    defaults, keyword_defaults, attributes, name, qualname, annotations, parameters = state
     function.__defaults__, function.__kwdefaults__ = defaults, keyword_defaults
     function.__name__, function.__qualname__ = name, qualname
     function.__dict__.update(attributes)
     if annotations:
         function.__annotations__ = annotations
+    if parameters:
+        function.__type_params__ = parameters  # type: ignore[attr-defined]
 
 
 _Cached = type(functools.lru_cache(lambda: None))

@@ -1,5 +1,7 @@
 """Open files in a snapshot: opened again at their position, and never truncated.
 
+A temporary file without a name is gone with its process, so it is saved with what is in it.
+
 A text file is a layer over a buffer over a raw file, and any of them may be held by itself; each
 is saved as what it is.  What has been written must be where another process finds it, so a file is
 flushed when it is saved.
@@ -146,6 +148,8 @@ def _reduce_raw(file: io.FileIO) -> Reduced:
         return _closed_raw, (file.name,)
     found = os.fstat(file.fileno())
     name = file.name
+    if isinstance(name, int) and _is_temporary(file, found):
+        return _filled, (file.mode, os.pread(file.fileno(), found.st_size, 0), file.tell())
     if isinstance(name, int) or not stat.S_ISREG(found.st_mode):
         raise TypeError(f"cannot save the open file {name!r}: it is no file in a folder")
     path = os.path.abspath(os.fsdecode(name))
@@ -156,6 +160,28 @@ def _reduce_raw(file: io.FileIO) -> Reduced:
     if not is_there:
         raise TypeError(f"cannot save the open file {name!r}: it was deleted or renamed")
     return _reopened, (name, path, file.mode, file.tell())
+
+
+LARGEST_TEMPORARY = 1 << 20
+"""How many bytes there may be in a temporary file that is saved."""
+
+
+def _is_temporary(file: io.FileIO, found: os.stat_result) -> bool:
+    """Whether nobody else can find a file: it is in no folder, and small enough to be saved."""
+    is_nowhere = stat.S_ISREG(found.st_mode) and not found.st_nlink
+    return is_nowhere and file.readable() and found.st_size <= LARGEST_TEMPORARY
+
+
+def _filled(mode: str, contents: bytes, position: int) -> Any:
+    if is_looking():
+        return Elsewhere(f"temporary file of {len(contents)} bytes", position)
+    import tempfile  # only wanted for these
+
+    with tempfile.TemporaryFile(buffering=0) as made:
+        made.write(contents)
+        raw = io.FileIO(os.dup(made.fileno()), mode)
+    raw.seek(position)
+    return raw
 
 
 def _reopened(name: Any, path: str, mode: str, position: int) -> Any:

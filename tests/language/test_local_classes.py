@@ -353,3 +353,22 @@ async def test_what_is_set_on_a_method_that_is_no_function():
 
     await step(2)
     return made.mark, Owner.method(), vars(Owner)["method"].mark
+
+
+@everywhere()
+async def test_type_variables_of_a_function():
+    Item = TypeVar("Item", bound=int)
+    Words = typing.ParamSpec("Words")
+
+    def first(items: list[Item], call: typing.Callable[Words, Item]) -> Item:
+        return items[0]
+
+    class Box(Generic[Item]):
+        item: Item
+
+    first.__type_params__ = Item, Words
+    await step(1)
+    hints = typing.get_type_hints(first)
+    same = [hints["return"] is Item, hints["items"] == list[Item], Box.__parameters__ == (Item,)]
+    await step(2)
+    return same, first.__type_params__ == (Item, Words), Item.__bound__, repr(Item), repr(Words), Box[bool].__args__

@@ -151,3 +151,20 @@ async def test_a_temporary_folder_stays_until_its_block_is_left():
     folder, text = await paused(works_in_a_folder)
     assert text == "text"
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("mode", ["w+", "w+b"])
+async def test_a_temporary_file_keeps_what_is_in_it(mode):
+    @make_durable
+    async def collects(mode):
+        with tempfile.TemporaryFile(mode) as opened:
+            opened.write("one\n" if mode == "w+" else b"one\n")
+            raise PauseForEventException("go")
+            opened.write("two\n" if mode == "w+" else b"two\n")
+            opened.seek(0)
+            first = opened.readline()
+            raise PauseForEventException("go")
+            return first, opened.read(), opened.tell()
+
+    one, two = ("one\n", "two\n") if mode == "w+" else (b"one\n", b"two\n")
+    assert await paused(collects, mode, pauses=2) == (one, two, 8)

@@ -1,0 +1,55 @@
+"""Type variables and type aliases in a snapshot.
+
+One that is a global of a module is found by its name.  One that a function has made, or that stands in
+the brackets of a generic function or class, is made again.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing
+from typing import Any
+
+from .snapshot import Reduced, register
+
+_ALIAS: Any = getattr(typing, "TypeAliasType", None)  # since Python 3.12
+_OPTIONS = ("bound", "covariant", "contravariant", "infer_variance")
+
+
+def register_all() -> None:
+    """Let snapshots save these."""
+    for kind in (typing.TypeVar, typing.ParamSpec, typing.TypeVarTuple):
+        register(kind, _reduce)
+    if _ALIAS is not None:
+        register(_ALIAS, _reduce_alias)
+
+
+def _is_found(obj: Any) -> bool:
+    return getattr(sys.modules.get(obj.__module__), obj.__name__, None) is obj
+
+
+def _reduce(variable: Any) -> Reduced:
+    if _is_found(variable):
+        return NotImplemented
+    options = {name: getattr(variable, f"__{name}__", None) for name in _OPTIONS}
+    given = {name: value for name, value in options.items() if value}
+    if hasattr(variable, "has_default") and variable.has_default():
+        given["default"] = variable.__default__
+    constraints = getattr(variable, "__constraints__", ())
+    return _made, (type(variable), variable.__module__, (variable.__name__, *constraints), given)
+
+
+def _made(kind: Any, module: str, facts: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    variable = kind(*facts, **options)
+    variable.__module__ = module
+    return variable
+
+
+def _reduce_alias(alias: Any) -> Reduced:
+    if _is_found(alias):
+        return NotImplemented
+    return _made_alias, (alias.__name__, alias.__value__, alias.__type_params__)
+
+
+def _made_alias(name: str, value: Any, parameters: tuple[Any, ...]) -> Any:
+    return _ALIAS(name, value, type_params=parameters)
