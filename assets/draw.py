@@ -114,8 +114,8 @@ def picture(found: list[CodeBlock]) -> Iterator[str]:
     yield from lives()
 
 
-SHOWN = {"user": "User(7, 'Ada')", ".it1": "series(user), after the 1st"}
-SHOWN_NAMES = {".it1": "for mail"}
+SHOWN = {"user": "User(7, 'Ada')", "..it1": "series(user), after the 1st"}
+SHOWN_NAMES = {"..it1": "for mail"}
 
 
 def lives() -> Iterator[str]:

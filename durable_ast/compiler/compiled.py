@@ -72,7 +72,7 @@ class Compiled:
         flavour: what calling it makes.
         kinds: what happens at each of its points.
         code: the running version.
-        cells: the variables it shares with other functions, in the order of its `.cells`.
+        cells: the variables it shares with other functions, in the order of its `..cs`.
         locals: its other locals: the parameters of the twin.
         live: what has to be saved, by point.
         managers: the context managers that are entered at each point.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from .build import assign, at, clear, constant, load
 from .kinds import Leaving, PointKind
 from .lowered import Block, Completion, Native, Point, Statement
-from .names import RETURN_VALUE
+from .names import LOCAL, OPERAND, RETURN_VALUE
 from .suspension import Suspensions
 
 
@@ -38,9 +38,9 @@ class Emitter:
     # names
 
     def fresh(self, kind: str) -> str:
-        """A hidden local that nothing else uses: ``.it1``, ``.it2``, ..."""
+        """A hidden local that nothing else uses: ``..it1``, ``..it2``, ..."""
         self._serials[kind] += 1
-        return f".{kind}{self._serials[kind]}"
+        return f"{LOCAL}{kind}{self._serials[kind]}"
 
     def holder(self, kind: str) -> str:
         """A hidden local that must be let go of when an exception leaves the construct."""
@@ -52,7 +52,7 @@ class Emitter:
         """A hidden local for one operand; the next statement takes the same names again."""
         self._operands += 1
         self._highest = max(self._highest, self._operands)
-        return f".t{self._operands}"
+        return f"{OPERAND}{self._operands}"
 
     # statements
 
@@ -98,7 +98,7 @@ class Emitter:
         alive = self._operands
         yield
         if where is not None:
-            self.clear([f".t{i + 1}" for i in range(alive, self._operands)], where)
+            self.clear([f"{OPERAND}{i + 1}" for i in range(alive, self._operands)], where)
         self._operands = alive
 
     @contextmanager
@@ -114,7 +114,7 @@ class Emitter:
         finally:
             outer.extend(inner)
             self._holders = outer
-            inner.extend(f".t{i + 1}" for i in range(alive, self._highest))
+            inner.extend(f"{OPERAND}{i + 1}" for i in range(alive, self._highest))
             self._highest = max(highest, self._highest)
 
     # ways out
@@ -164,4 +164,4 @@ class Emitter:
 
 def is_kept(node: ast.expr) -> bool:
     """Whether evaluating `node` later gives the same: a constant, or a temporary of ours."""
-    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.startswith(".t"))
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Name) and node.id.startswith(OPERAND))

@@ -6,19 +6,19 @@ import ast
 
 from .code_block import END, CodeBlock
 from .compiled import Compiled
-from .names import is_hidden
+from .names import LOCAL, OPERAND, is_hidden
 from .reenter import reenter
 from .running import running
 from .table import code_blocks
 
 _HIDDEN = {
-    ".cm": "entered manager",
-    ".it": "loop position",
-    ".h": "handled exception",
-    ".e": "exception on its way",
-    ".rv": "value on its way",
-    ".p": "way out",
-    ".t": "intermediate value",
+    f"{LOCAL}cm": "entered manager",
+    f"{LOCAL}it": "loop position",
+    f"{LOCAL}h": "handled exception",
+    f"{LOCAL}e": "exception on its way",
+    f"{LOCAL}rv": "value on its way",
+    f"{LOCAL}p": "way out",
+    OPERAND: "intermediate value",
 }
 
 

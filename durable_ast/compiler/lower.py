@@ -18,7 +18,7 @@ from .build import assign, at, call, constant, load, negated, replaced, store
 from .expressions import Expressions
 from .kinds import Flavour, Leaving, PointKind
 from .lowered import AsyncWith, Block, Completion, Finally, For, FunctionNode, Handler, If, Lowered, Try, While, With
-from .names import is_hidden
+from .names import SCRATCH, is_hidden
 from .suspension import SCOPES, Suspensions, yields
 from .visible import looks_at_locals, with_explicit_super, with_visible_locals
 
@@ -252,7 +252,7 @@ class Lowering(Expressions):
             raised, cause = self.expressions_in_order([node.exc, node.cause])
             plain = replaced(node, exc=raised, cause=cause)
             pause = self.operand()
-            catch = ast.ExceptHandler(load(".Pause"), ".x", [assign(pause, load(".x"))])
+            catch = ast.ExceptHandler(load(".Pause"), SCRATCH, [assign(pause, load(SCRATCH))])
             self.native(ast.Try([plain], [catch], [], []), node)
             self.point(PointKind.PAUSE, call(".pause", load(pause)), node)
 

@@ -15,6 +15,7 @@ import ast
 from .compiled import Manager, Managers
 from .liveness import names_read
 from .lowered import AsyncWith, Block, Lowered, Native, Point, Statement, With, blocks
+from .names import OPERAND
 
 
 def managers(lowered: Lowered) -> Managers:
@@ -27,7 +28,7 @@ def managers(lowered: Lowered) -> Managers:
 def is_reenterable(node: With | AsyncWith) -> bool:
     """Whether the expression can be evaluated a second time: it reads no temporary that is gone."""
     return node.manager is not None and not any(
-        isinstance(inner, ast.Name) and inner.id.startswith(".t") for inner in ast.walk(node.context)
+        isinstance(inner, ast.Name) and inner.id.startswith(OPERAND) for inner in ast.walk(node.context)
     )
 
 

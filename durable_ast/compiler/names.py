@@ -5,28 +5,35 @@ text can spell such a name, so it can neither clash with a user's variable nor b
 a prefix test (`is_hidden`) keeps them out of ``locals()`` and of everything shown to users.
 
 Two kinds: locals of the compiled function (temporaries, iterators, the block number), and free
-variables that the runtime binds to functions of its own (`INTRINSICS`).
+variables that the runtime binds to functions of its own (`INTRINSICS`).  The locals begin with two dots:
+what Python suggests for a misspelled name are locals whose names are near to it, and ``.b`` is to ``b``.
 """
 
-BLOCK = ".b"
+LOCAL = ".."
+"""What the names of hidden locals begin with."""
+
+OPERAND = f"{LOCAL}t"
+"""What the names of operands begin with."""
+
+BLOCK = f"{LOCAL}b"
 """The local that holds the number of the suspension point being waited at."""
 
-CELLS = ".cells"
+CELLS = f"{LOCAL}cs"
 """The local that holds the cells of the frame, in the order of `Unit.cell_names`."""
 
-RETURN_VALUE = ".rv"
+RETURN_VALUE = f"{LOCAL}rv"
 """The value of a ``return`` on its way out through a ``finally`` that suspends."""
 
-REENTRY = ".r"
+REENTRY = f"{LOCAL}r"
 """Re-entry twin only: the point to go to, 0 once it is reached."""
 
-CHILD = ".c"
+CHILD = f"{LOCAL}c"
 """Re-entry twin only: what the point to go to awaits."""
 
-SCRATCH = ".x"
+SCRATCH = f"{LOCAL}x"
 """A name bound and used within one synthetic statement."""
 
-LATE = ".late"
+LATE = f"{LOCAL}l"
 """Re-entry twin only: the locals that had to wait until a manager was entered again."""
 
 UNBOUND = ".unbound"

@@ -1,9 +1,9 @@
 """The re-entry twin: the same function, entered at a saved point.
 
 Input:   `Lowered`, numbered, and the names of its locals and cells.
-Output:  a function body whose parameters are the saved locals, the point to go to (`.r`) and what
-         that point awaits (`.c`).
-Keeps:   everything the running version does, once the point is reached and `.r` is 0.
+Output:  a function body whose parameters are the saved locals, the point to go to (`..r`) and what
+         that point awaits (`..c`).
+Keeps:   everything the running version does, once the point is reached and `..r` is 0.
 
 How it gets there, from the outside in: statements before the point are skipped; tests lead into the
 branch that holds it; a loop first repeats the current item; an entered manager is held, not entered
@@ -44,7 +44,7 @@ LOST_MANAGER = ".lost"
 
 
 def reenter(lowered: Lowered, locals: Sequence[str], cells: Sequence[str]) -> list[ast.stmt]:
-    """The body of the twin; its parameters are `locals`, then `.r` and `.c`."""
+    """The body of the twin; its parameters are `locals`, then `..r` and `..c`."""
     shared = [name for name in cells if name != "__class__"]
     body = _Reenter(lowered, [*locals, *shared]).block(lowered.body)
     prologue: list[ast.stmt] = []

@@ -38,7 +38,7 @@ def running(lowered: Lowered, cells: Sequence[str]) -> list[ast.stmt]:
 
 
 def cells_prologue(cells: Sequence[str], where: ast.AST) -> list[ast.stmt]:
-    """``def .cells(): nonlocal x, y``, and its closure: the way to a frame's cells from outside.
+    """``def ..cs(): nonlocal x, y``, and its closure: the way to a frame's cells from outside.
 
     Reading the names instead would not do: reading ``super`` asks for ``__class__``.
     """
@@ -125,7 +125,7 @@ class Running:
 
 
 def mark(point: Point) -> ast.stmt:
-    """``.b = NUMBER``, where the evaluation of the awaited expression begins."""
+    """``..b = NUMBER``, where the evaluation of the awaited expression begins."""
     place = point.value if point.value is not None else point.origin
     return at(assign(BLOCK, constant(point.number)), place)
 

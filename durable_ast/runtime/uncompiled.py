@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..compiler.constructs import Around, InFinal, InHandler, InLoop, InManager
 from ..compiler.kinds import Leaving, PointKind
 from ..compiler.lowered import Point
+from ..compiler.names import OPERAND
 from ..compiler.value_stack import Slot, position_at, stacks, suspended_at
 from .functions import Function
 
@@ -134,7 +135,7 @@ def _hidden(
                     hidden[completion.kind] = int(Leaving.NORMAL)
             case _:
                 raise TypeError(f"cannot save {generator.__qualname__}(): it stands in an async with")
-    operands = [name for name in live if name.startswith(".t")]
+    operands = [name for name in live if name.startswith(OPERAND)]
     values = _operands(stack)
     if len(values) != len(operands) or any(slot is Slot.PARTIAL for slot, _ in stack):
         raise TypeError(f"cannot save {generator.__qualname__}(): it stands in the middle of an expression")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
-from ..compiler.names import is_hidden
+from ..compiler.names import LOCAL, is_hidden
 from ..errors import NotPersistableError, NotPersistableWarning
 from ..state.snapshot import failure
 from .call_stack import CallStack, FunctionCall
@@ -97,12 +97,15 @@ def _type_of(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
+_ROLES = {"cm": "the context manager", "it": "the iterator of the loop", "h": "the handled exception"}
+
+
 def _named(name: str, value: object) -> str:
     kind = _type_of(value)
     if not is_hidden(name):
         return f"local variable {name!r} ({kind})"
-    known = {".cm": "the context manager", ".it": "the iterator of the loop", ".h": "the handled exception"}
-    role = next((text for prefix, text in known.items() if name.startswith(prefix)), "an intermediate value")
+    roles = (text for kind, text in _ROLES.items() if name.startswith(f"{LOCAL}{kind}"))
+    role = next(roles, "an intermediate value")
     return f"{role} ({kind})"
 
 

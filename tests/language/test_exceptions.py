@@ -477,3 +477,18 @@ async def test_an_exception_is_pickled_as_if_it_had_never_been_saved():
     error = ValueError("text")
     await step("saved")
     return len(error.__reduce__()), len(ImportError("text").__reduce__())
+
+
+@everywhere()
+async def test_no_name_of_ours_is_suggested_for_one_that_is_missing():
+    names = ["b", "t1", "it1", "cm1", "h1", "e1", "p1", "rv", "x", "c", "r"]
+    found = []
+    for name in names:
+        with contextlib.suppress(ZeroDivisionError):
+            try:
+                await step(name)
+                b  # noqa: B018, F821
+            except NameError as error:
+                await step(1)
+                found.append(traceback.format_exception(error)[-1])
+    return found[0]
