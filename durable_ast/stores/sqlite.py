@@ -8,6 +8,7 @@ import os
 import pickle
 import sqlite3
 import time
+import weakref
 from collections.abc import Awaitable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -73,6 +74,7 @@ class SQLiteStore(InstanceStore):
         self.path = _file_of(path)
         self._flushes = synchronous == "FULL"
         self._writer = SQLiteWriter(self.path, synchronous, UPDATE)
+        weakref.finalize(self, self._writer.finish)
         self._owner = Owner()
         self._held: dict[str, int] = {}
         """The instances that this store owns, with the keys of their rows."""

@@ -203,6 +203,12 @@ class SQLiteWriter:
             self._jobs.put(None)
             thread.join()
 
+    def finish(self) -> None:
+        """Nobody will submit anything more: end the thread once it has done what it has; waits for
+        nothing, so a garbage collector may call it."""
+        if self._thread is not None and self._pid == os.getpid():
+            self._jobs.put(None)
+
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         """The commits of a turn are complete."""
         commits = self._turns.pop(loop, None)

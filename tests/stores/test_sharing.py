@@ -1,6 +1,7 @@
 """One store, many users: threads with event loops of their own, forks, processes."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -189,3 +190,25 @@ async def test_objects_of_a_run_are_never_those_of_its_record(backend):
     assert result == ["one", "more"]
     result.append("after the end")
     assert await keep(orchestration_backend=backend, instance_id="it") == ["one", "more"]
+
+
+def test_a_store_that_nobody_has_any_more_leaves_no_thread(tmp_path):
+    async def use(number):
+        backend = DurableBackend(SQLiteStore(tmp_path / f"{number}.db"))
+        with pytest.raises(PauseForEventException):
+            await waits(orchestration_backend=backend, instance_id="it")
+
+    before = threading.active_count()
+    for number in range(5):
+        asyncio.run(use(number))
+    deadline = time.monotonic() + 30
+    while threading.active_count() > before and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+@make_durable
+async def waits():
+    await step(1)
+    await wait_for_event("never")
