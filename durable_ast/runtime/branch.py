@@ -238,6 +238,11 @@ class Branch:
         return self.steps - (self.in_step and is_first)
 
     @property
+    def caller(self) -> FrameType | None:
+        """The frame that awaits the step that is running."""
+        return self._caller
+
+    @property
     def scope(self) -> Scope:
         """The step that is running, as seen from inside."""
         if self._scope is None:

@@ -23,6 +23,7 @@ from .effects import Effects
 from .frames import arguments_of
 from .journal import current_run
 from .running_branch import current
+from .spans import is_over
 
 if TYPE_CHECKING:
     import datetime
@@ -69,10 +70,12 @@ async def receive(branch: Branch, name: str, deadline: float | None, *, saved: b
     branch.must_not_wait(f"event {name!r} was awaited")
     frame = sys._getframe(1)
     instance = branch.instance
+    since = instance.record.updated_at if saved else None
     message: Message | None = await instance.mailbox.receive(name)
     if message is None:
         pause = Park(name, deadline)
         if not saved:
+            since = time.time()
             await _saved(branch, branch.checkpoint(("event", name, deadline), frame, pause=pause))
         if deadline is None or time.time() < deadline:
             try:
@@ -85,6 +88,7 @@ async def receive(branch: Branch, name: str, deadline: float | None, *, saved: b
             raise TimeoutError(f"no event {name!r} within the time")
         except TimeoutError as error:
             await branch.failed(error, sys._getframe(1))
+            is_over(instance.spans, name, since)
             raise
     try:
         payload = snapshot.loads(message.payload)
@@ -96,20 +100,19 @@ async def receive(branch: Branch, name: str, deadline: float | None, *, saved: b
             )
         )
     await _saved(branch, branch.checkpoint(("value", payload), sys._getframe(1), effects=Effects((message.number,))))
+    is_over(instance.spans, name, since)
     return payload
 
 
 async def parked(branch: Branch, pause: Park) -> Message | None:
     """Wait for what ends a pause: in memory, if anybody wants to wait, else not any longer."""
-    instance = branch.instance
-    since = instance.record.updated_at
     message: Message | None
     if branch.siblings is not None:
         message = await branch.siblings.parked(branch, pause)
+    elif branch.instance.stays_at_pauses:
+        message = await branch.instance.wait(pause)
     else:
-        message = await (instance.wait(pause) if instance.stays_at_pauses else _leaving(branch, pause))
-    if instance.spans is not None:
-        instance.spans.paused(pause.event, since)
+        message = await _leaving(branch, pause)
     return message
 
 

@@ -119,6 +119,20 @@ def position_of(frame: FrameType) -> str:
     return position
 
 
+def block_around(frame: FrameType | None) -> tuple[str, int] | None:
+    """The durable function that a frame is of, or was called by, and the number of its code block."""
+    while frame is not None:
+        known = frames.get(id(frame.f_code))
+        if known is not None:
+            values = frame.f_locals
+            number = values.get(BLOCK, 0)
+            if _CLEARS_LOCALS:
+                values.clear()
+            return known.function.key.qualname, number
+        frame = frame.f_back
+    return None
+
+
 def handled_in(frame: FrameType | None, driver: CodeType) -> BaseException | None:
     """The exception that user code is handling while it waits for a step, in `frame` or around it."""
     while frame is not None and frame.f_code is not driver:

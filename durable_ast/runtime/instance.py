@@ -447,6 +447,8 @@ class Instance:
         record.outcome = snapshot.dumps(("error", error))
         record.error = own_lines(error)
         await self._written(effects)
+        if self.spans is not None:
+            self.spans.ended(error)
 
 
 _START = b""

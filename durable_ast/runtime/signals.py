@@ -29,6 +29,7 @@ from .journal import Run, current_run
 from .mailbox import Delivered
 from .payloads import as_type
 from .running_branch import current
+from .spans import is_over
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -73,6 +74,7 @@ async def hear(
     frame = sys._getframe(1)
     instance = branch.instance
     is_saved = after is not None
+    since = instance.record.updated_at if is_saved else None
     if after is None:
         after = await instance.mailbox.last_delivery(name)
     elif branch.siblings is None:
@@ -81,6 +83,7 @@ async def hear(
     message: Message | None = await instance.mailbox.hear(name, after)
     if message is None:
         if not is_saved:
+            since = time.time()
             saving = branch.checkpoint(("signal", name, deadline, after, kind, poll), frame, pause=pause)
             if saving is not None:
                 await branch.saved(saving)
@@ -99,10 +102,12 @@ async def hear(
     except Exception as error:
         effects = NO_EFFECTS if message is None else instance.mailbox.deliver(message)
         await branch.failed(error, sys._getframe(1), effects)
+        is_over(instance.spans, name, since)
         raise
     saving = branch.checkpoint(("value", payload), sys._getframe(1), effects=instance.mailbox.deliver(message))
     if saving is not None:
         await branch.saved(saving)
+    is_over(instance.spans, name, since)
     return payload
 
 

@@ -1,7 +1,8 @@
 """Spans of runs, steps and pauses, where the application has set up OpenTelemetry.
 
 Only its API is used, and only if the application has imported it: nothing is paid for it otherwise.
-A step has a span for each attempt, a pause when it is over, an instance when it has ended.  All spans
+A step has a span for each attempt, a pause when the instance is past it, an instance when it has
+ended; the latter two once that is stored, so whoever goes on does not show them again.  All spans
 of an instance are in one trace, whose id is made from the instance: whichever process goes on, what
 it does is seen there, and what is over is never seen again.
 """
@@ -79,6 +80,12 @@ def spans_of(record: Record) -> Spans | None:
     if provider.__module__.startswith("opentelemetry.trace"):  # the API's own, which does nothing
         return None
     return Spans(trace, record)
+
+
+def is_over(spans: Spans | None, event: str, since: float | None) -> None:
+    """An instance is past a wait for an event; it has paused if there is a time since when."""
+    if spans is not None and since is not None:
+        spans.paused(event, since)
 
 
 def around_step(spans: Spans | None, name: str, attempt: int) -> contextlib.AbstractContextManager[Any]:

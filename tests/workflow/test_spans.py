@@ -9,7 +9,7 @@ import pytest
 trace = pytest.importorskip("opentelemetry.sdk.trace")
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, os, sys
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
@@ -35,9 +35,13 @@ async def flaky():
     if len(attempts) < 2:
         raise OSError("no")
 
-@wf.task(name="last")
+@wf.task(name="last", retries=0)
 async def last():
     trace.get_current_span().set_attribute("seen", True)
+    if "die" in sys.argv:
+        os._exit(9)
+    if "fail" in sys.argv:
+        raise ValueError("no")
 
 @wf.workflow(id="it")
 async def run():
@@ -46,9 +50,12 @@ async def run():
     await last()
 
 async def main():
-    if sys.argv[1:] == ["go"]:
+    if sys.argv[1:]:
         await wf.complete("it", "go")
-        await run()
+        try:
+            await run()
+        except ValueError:
+            pass
         return
     handle = await wf.start(run)
     while (await handle.status()) != "WAITING":
@@ -60,17 +67,28 @@ asyncio.run(main())
 
 def spans(folder, *words):
     command = [sys.executable, "program.py", *words]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 9 * ("die" in words), ran.stderr
     return [line.split(" ", 2) for line in ran.stdout.splitlines()]
 
 
 def test_each_span_is_seen_once_in_one_trace(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
-    first, second = spans(tmp_path), spans(tmp_path, "go")
-    assert [(status, name) for _, status, name in first] == [("ERROR", "step flaky"), ("UNSET", "step flaky")]
-    assert [name for _, _, name in second][-2:] == ["step last", "run __main__:run"]
-    assert {name for _, _, name in second[:-2]} <= {"pause go"}
-    assert len({each[0] for each in (*first, *second)}) == 1
+    lives = [spans(tmp_path, *words) for words in ((), ("die",), ("go",), ("go",))]
+    assert [[(status, name) for _, status, name in life] for life in lives] == [
+        [("ERROR", "step flaky"), ("UNSET", "step flaky")],
+        [("UNSET", "pause go")],
+        [("UNSET", "step last"), ("UNSET", "run __main__:run")],
+        [],
+    ]
+    assert len({each[0] for life in lives for each in life}) == 1
+
+
+def test_a_run_that_fails_has_a_span(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    spans(tmp_path)
+    failed = [(status, name) for _, status, name in spans(tmp_path, "fail")]
+    assert failed == [("UNSET", "pause go"), ("ERROR", "step last"), ("ERROR", "run __main__:run")]
 
 
 async def test_nobody_pays_where_nobody_looks():
