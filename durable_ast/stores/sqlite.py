@@ -208,7 +208,7 @@ class SQLiteStore(InstanceStore):
             alone = alone and not parts
             more = write_more(row[-2], tuple(consumed), parts, outbox, final)
             found = self._writer.commit(row, flush=flush, alone=alone, more=more)
-            return self._committed(record, found, outbox, is_news=final or are_news(parts))
+            return self._committed(record, found, outbox, is_news=final or are_news(parts), is_end=final)
         if alone and not flush and self._writer.commit_at_once(row):
             return None
         return self._committed(record, self._writer.commit(row, flush=flush, alone=alone))
@@ -256,11 +256,17 @@ class SQLiteStore(InstanceStore):
         return self._committed(record, found, outbox, is_news=are_news(parts))
 
     async def _committed(
-        self, record: Record, found: Awaitable[bool], outbox: Sequence[Outgoing] = (), *, is_news: bool = False
+        self,
+        record: Record,
+        found: Awaitable[bool],
+        outbox: Sequence[Outgoing] = (),
+        *,
+        is_news: bool = False,
+        is_end: bool = False,
     ) -> None:
         if not await found:
             raise stale(record, await self.read(record.instance_id))
-        if record.status.is_final:
+        if is_end:
             self._held.pop(record.instance_id, None)
             self._shadows.pop(record.instance_id, None)
             self._let_go[record.instance_id] = record.epoch
