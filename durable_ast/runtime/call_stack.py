@@ -6,6 +6,7 @@ records are what a checkpoint takes from them, and what they are built from agai
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import CellType, MappingProxyType
@@ -27,6 +28,9 @@ Waiting: TypeAlias = "tuple[Any, ...]"
 FrameState: TypeAlias = "tuple[Any, ...]"
 """A frame as a checkpoint holds it: reference, block and locals; then, as far as there is something to
 say, its cells, whether its end is a checkpoint, and the async generator whose frame it is."""
+
+_FEW = 100
+"""Dicts of more items are not searched for large lists."""
 
 _NOTHING_MORE: FrameState = (None, None, None, None, False, None, None)
 
@@ -51,8 +55,18 @@ def stack_in_pieces(
     lists: Lists,
 ) -> bytes | Pieces:
     """The same for a large one, of which only what has changed is looked at."""
-    candidates = (*waiting[1:], *(value for state in frames for value in state[2].values()))
+    outer = (*waiting[1:], *(value for state in frames for value in state[2].values()))
+    candidates = itertools.chain(outer, *map(_held_by, outer))
     return snapshot.dumps_in_pieces((waiting, frames, steps, flights, variables), candidates, lists)
+
+
+def _held_by(value: Any) -> Iterable[Any]:
+    """What a small dict or an object holds: a large list is often an attribute."""
+    try:
+        held = value if type(value) is dict else object.__getattribute__(value, "__dict__")
+    except Exception:
+        return ()  # it has none, or stands for an object that is not there
+    return held.values() if type(held) is dict and len(held) <= _FEW else ()
 
 
 class FunctionCall:

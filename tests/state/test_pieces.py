@@ -123,6 +123,20 @@ async def test_it_goes_on_with_the_list():
     return items is again and held[0] is items, items
 
 
+class Table:
+    def __init__(self):
+        self.rows = [f"{number:06d}" for number in range(3000)]
+
+
+@everywhere()
+async def test_a_list_that_an_object_holds():
+    table = Table()
+    named = {"rows": table.rows, "table": table}
+    for number in range(5):
+        table.rows[number * 700] = await step(number)
+    return named["rows"] is table.rows and named["table"] is table, table.rows
+
+
 @pytest.mark.parametrize("make", [lambda path: SQLiteStore(path / "x.db"), lambda _: InMemoryStateStore()])
 async def test_it_goes_on_in_a_store(tmp_path, make):
     store = make(tmp_path)
