@@ -61,6 +61,7 @@ class Writer:
         write = self.pick(
             self.awaited, self.awaited, self.binary, self.compared, self.chained, self.either, self.both, self.chosen,
             self.called, self.walrus, self.text, self.item, self.summed, self.summed_later, self.unpacked, self.applied,
+            self.crossed,
         )  # fmt: skip
         return write(place, depth + 1)
 
@@ -109,7 +110,22 @@ class Writer:
     def item(self, place: Place, depth: int) -> str:
         a, b = self.expression(place, depth), self.expression(place, depth)
         return self.pick(
-            f"[{a}, {b}][{self.atom(place)} % 2]", f"{{1: {a}, **{{2: {b}}}}}[2]", f"(0, {a}, {b})[-1:][0]"
+            f"[{a}, {b}][{self.atom(place)} % 2]",
+            f"{{1: {a}, **{{2: {b}}}}}[2]",
+            f"(0, {a}, {b})[-1:][0]",
+            f"len([1, 2, 3][{a}:{b}])",
+        )
+
+    def crossed(self, place: Place, depth: int) -> str:
+        """A comprehension with two loops."""
+        first, second = self.fresh("e"), self.fresh("e")
+        outside = self.expression(replace(place, binds=False), depth + 1)
+        middle = replace(place, binds=False, variables=(*place.variables, first))
+        inner = replace(place, variables=(*middle.variables, second))
+        loops = f"for {first} in [1, {outside}] for {second} in [{first}, {self.expression(middle, depth + 1)}]"
+        element = self.expression(inner, depth + 1)
+        return self.pick(
+            f"sum([{element} {loops}])", f"len({{{element}: {self.expression(inner, depth + 1)} {loops}}})"
         )
 
     def summed(self, place: Place, depth: int) -> str:
@@ -165,15 +181,17 @@ class Writer:
             self.unpack,
             self.leave,
             self.fail,
+            self.asserted,
         ]
         if place.depth >= 4 or self._budget < 0:
             return self.pick(*simple)(place)
         compound = [
             self.branch, self.loop, self.loop, self.repeat, self.attempt, self.attempt, self.attempt_finally, self.attempt_finally,
             self.managed, self.matched, self.defined, self.closure, self.generator, self.local_class, self.split,
+            self.dropped, self.iterator, self.functions, self.looked_at,
         ]  # fmt: skip
         if place.awaits:
-            compound += [self.loop_later, self.managed_later, self.generator_later]
+            compound += [self.loop_later, self.managed_later, self.generator_later, self.iterator_later]
         return self.pick(*simple, *compound)(place)
 
     def assign(self, place: Place) -> list[str]:
@@ -204,12 +222,61 @@ class Writer:
 
     def fail(self, place: Place) -> list[str]:
         error = f"{self.pick(*ERRORS)}({self.atom(place)})"
-        ways = [f"raise {error}", f"raise {error} from None"]
+        ways = [f"raise {error}", f"raise {error} from None", f"raise {error} from {self.pick(*ERRORS)}(7)"]
         if place.awaits:
             ways += [f"await fail({error})", f"raise {self.pick(*ERRORS)}({self.expression(place)})"]
         if place.in_handler:
             ways += ["raise", "raise"]
         return [self.pick(*ways)]
+
+    def asserted(self, place: Place) -> list[str]:
+        name = self.fresh("x")
+        lines = ["try:", f"    assert {self.expression(place)}, {self.expression(place)}"]
+        return [*lines, f"except AssertionError as {name}:", f"    note(str({name}))"]
+
+    def dropped(self, place: Place) -> list[str]:
+        """A variable that is not bound for a while."""
+        name, error = self.fresh("v"), self.fresh("x")
+        lines = [f"{name} = {self.expression(place)}", f"del {name}", *self.block(place.inner())]
+        lines += ["try:", f"    note({name})", f"except UnboundLocalError as {error}:", f"    note(str({error}))"]
+        return [*lines, f"{name} = 1", *self.evaluate(replace(place, variables=(*place.variables, name)))]
+
+    def looked_at(self, place: Place) -> list[str]:
+        return ["note(sorted(locals()))", *self.block(place.inner())]
+
+    def iterator(self, place: Place) -> list[str]:
+        """An iterator of Python's own that is held while other things happen."""
+        held = self.fresh("h")
+        made = self.pick(
+            "iter([1, 2, 3])", "iter(xs)", "zip([1, 2, 3], xs * 2)", "map(note, [1, 2, 3])", "filter(None, [1, 0, 2, 3])",
+            "enumerate([4, 5, 6])", "reversed([1, 2, 3])", "iter({1: 2, 3: 4, 5: 6}.items())", "iter('abc')",
+            "itertools.chain([1], [2, 3])", "itertools.islice([1, 2, 3, 4], 1, 4)", "itertools.accumulate([1, 2, 3])",
+            "itertools.pairwise([1, 2, 3])", "itertools.product([1, 2], [3])", "itertools.zip_longest([1, 2], [3])",
+        )  # fmt: skip
+        going = f"note(next({held}, None))"
+        return [
+            f"{held} = {made}",
+            going,
+            *self.block(place.inner()),
+            going,
+            *self.evaluate(place),
+            f"note(list({held}))",
+        ]
+
+    def iterator_later(self, place: Place) -> list[str]:
+        """An async generator that is driven by hand."""
+        held = self.fresh("h")
+        going = f"note(await {self.pick('anext({})', '{}.asend(None)', '{}.__anext__()').format(held)})"
+        rest = f"note([e async for e in {held}])"
+        return [f"{held} = agenerated(1, 2, 3)", going, *self.block(place.inner()), going, rest]
+
+    def functions(self, place: Place) -> list[str]:
+        """Functions made in a loop, called later."""
+        name, kept = self.fresh("p"), self.fresh("k")
+        inner = Place(4, awaits=False, binds=False, variables=(*VARIABLES, name, "q"))
+        made = f"{kept}.append(lambda q={name}: {self.expression(inner, 1)})"
+        later = f"note([function() for function in {kept}])"
+        return [f"{kept} = []", f"for {name} in (1, 2):", *indented([made]), *self.block(place.inner()), later]
 
     def branch(self, place: Place) -> list[str]:
         lines = [f"if {self.expression(place)}:", *indented(self.block(place.inner()))]
@@ -264,10 +331,14 @@ class Writer:
         lines = ["try:", *indented(self.block(inside)), *indented([group])]
         handler = place.inner(in_star=True, in_loop=False, in_handler=True)
         for kind in self.pick(ERRORS[:1], ERRORS[:2]):
-            lines += [f"except* {kind}:", *indented(self.block(handler))]
-        return lines
+            name = self.fresh("x")
+            named, noted = self.pick(("", []), (f" as {name}", [f"note(len({name}.exceptions))"]))
+            lines += [f"except* {kind}{named}:", *indented([*noted, *self.block(handler)])]
+        return [*lines, "finally:", *indented(self.block(inside))] if self.chance(20) else lines
 
     def managed(self, place: Place) -> list[str]:
+        if self.chance(30):
+            return [f"with managed('{self.fresh('m')}'):", *indented(self.block(place.inner()))]
         items = [self._manager("Manager", place) for _ in range(self.pick(1, 1, 2))]
         return [f"with {', '.join(items)}:", *indented(self.block(place.inner()))]
 
@@ -283,9 +354,17 @@ class Writer:
     def matched(self, place: Place) -> list[str]:
         subject = f"[{self.expression(place)}, {self.expression(place)}]"
         lines = [f"match {subject}:"]
-        for pattern in self.pick(("[1, a]", "[b, 2]"), ("[c, d]",), ("[True | 1, _]", "[int(), a]"), ("[a, *_]",)):
+        for pattern in self.pick(
+            ("[1, a]", "[b, 2]"),
+            ("[c, d]",),
+            ("[True | 1, _]", "[int(), a]"),
+            ("[a, *_]",),
+            ("[int(a), (1 | 2) as b]", "[1, c] | [c, 2]"),
+            ("[_, a] as b",),
+        ):
+            kept = ["b = len(b)"] if pattern.endswith("] as b") else []
             guard = f" if {self.expression(place)}" if self.chance(60) else ""
-            lines += indented([f"case {pattern}{guard}:", *indented(self.block(place.inner()))])
+            lines += indented([f"case {pattern}{guard}:", *indented([*kept, *self.block(place.inner())])])
         return lines if not self.chance(40) else [*lines, *indented(["case _:", *indented(self.block(place.inner()))])]
 
     def defined(self, place: Place) -> list[str]:
@@ -293,10 +372,12 @@ class Writer:
         name, argument = self.fresh("f"), self.expression(place)
         later = place.awaits and self.chance(70)
         inner = Place(place.depth + 1, awaits=later)
-        head = f"{'async ' if later else ''}def {name}(a, b=0, *c, d=0):"
+        first, second = (self.expression(place, 2) if self.chance(30) else "0" for _ in range(2))
+        decorated = [f"@decorated({self.expression(place, 2)})"] if self.chance(20) else []
+        head = f"{'async ' if later else ''}def {name}(a, b={first}, *c, d={second}):"
         body = ["c = len(c)", "xs = [a, b]", *self.block(inner)]
         value = f"{'await ' if later else ''}{name}({argument}, 2, 3)"
-        return [head, *indented(body), f"note({value})"]
+        return [*decorated, head, *indented(body), f"note({value})"]
 
     def closure(self, place: Place) -> list[str]:
         """A function that shares a variable, called before and after something else."""
@@ -321,6 +402,10 @@ class Writer:
         loop = ["for p in (1, 2, 3):", *indented([f"q = yield p + {self.pick('1', 'len(xs)')}", "note(q)"])]
         if self.chance(40):
             loop = ["try:", *indented(loop), "except ValueError:", *indented(["note('caught')", "yield 9"])]
+        if self.chance(30):
+            loop = ["def inner():", *indented([*loop, "return 8"]), "note((yield from inner()))", "yield 7"]
+        if self.chance(30):
+            loop = ["try:", *indented(loop), "finally:", "    q = None"]
         going = [f"note(next({held}, None))", f"note({held}.send(4))"]
         if self.chance(30):
             going[1] = f"note({held}.throw(ValueError(1)))"
@@ -356,7 +441,8 @@ class Writer:
         result = "await step(self.value)" if place.awaits else "self.value"
         lines = [f"class {name}:", f"    kind = {self.expression(replace(place, binds=False, awaits=False))}"]
         lines += indented([f"def __init__(self, a, b=1, c=2, d=3): self.value = {self.expression(inner, 1)}"])
-        lines += indented([f"{later}def work(self): return {result} + self.kind"])
+        lines += indented(["def __own(self): return super().__getattribute__('value')"])
+        lines += indented([f"{later}def work(self): return {result} + self.kind + self.__own()"])
         call = f"note({'await ' if place.awaits else ''}{made}.work())"
         return [*lines, f"{made} = {name}({self.expression(place)})", *self.block(place.inner()), call]
 
@@ -365,8 +451,15 @@ def indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-_PRELUDE = """from tests.effects import *
+_PRELUDE = """import contextlib, itertools
+from tests.effects import *
 def total(*values, k): return sum(values) + k
+def decorated(value): note(value); return lambda function: function
+@contextlib.contextmanager
+def managed(name):
+    note(name)
+    try: yield name
+    finally: note(name)
 """
 
 

@@ -1,14 +1,21 @@
 """What is easily got wrong: lifetimes, names, definitions, unreachable code.  PYTEST_DONT_REWRITE"""
 
 import asyncio
+import difflib
 import gc
+import importlib
+import linecache
+import os
+import subprocess
 import sys
+import warnings
 import weakref
+from pathlib import Path
 
 import pytest
 
-from durable_ast import DurableBackend, PauseForEventException, make_durable, wait_for_event
-from tests.effects import LOG, fail, note, step
+from durable_ast import DurableBackend, NotPersistableWarning, PauseForEventException, make_durable, wait_for_event
+from tests.effects import LOG, fail, note, step, turn
 from tests.everywhere import everywhere
 
 END = object()
@@ -258,3 +265,107 @@ def test_future_imports():
     from tests.fuzz.oracle import check
 
     assert check(FUTURE) > 2
+
+
+@everywhere()
+async def test_a_generator_of_a_library_that_has_a_source():
+    found = []
+    for line in difflib.unified_diff(["same", "old"], ["same", "new", "more"], lineterm=""):
+        found.append(await step(line))
+    return found
+
+
+async def test_a_generator_without_a_source_is_named():
+    namespace = {}
+    exec("def numbers():\n    yield 1\n    yield 2\n", namespace)
+
+    async def program():
+        held = namespace["numbers"]()
+        next(held)
+        await step("between")
+        return next(held)
+
+    with pytest.warns(NotPersistableWarning, match=r"'held' \(builtins.generator\) .*source text cannot be found"):
+        assert await make_durable(program)(orchestration_backend=DurableBackend()) == 2
+
+
+class _ByHand:
+    """Awaits a coroutine in a way that nobody can look into."""
+
+    def __init__(self, coroutine):
+        self._coroutine = coroutine
+
+    def __await__(self):
+        waiting = self._coroutine.__await__()
+        while True:
+            try:
+                yield waiting.send(None)
+            except StopIteration as stop:
+                return stop.value
+
+
+@everywhere()
+async def test_a_coroutine_that_something_else_drives_is_one_step():
+    async def inner():
+        return await step(1), await turn(2)
+
+    found = await _ByHand(inner())
+    return found, await step(3)
+
+
+AT_EXIT = """
+import asyncio
+from durable_ast import DurableBackend, PauseForEventException, make_durable, wait_for_event
+
+async def inner():
+    try:
+        await wait_for_event("never")
+    finally:
+        print("finally")
+
+@make_durable
+async def program():
+    try:
+        await inner()
+    except BaseException as error:
+        print(type(error))
+        raise
+
+async def main():
+    try:
+        await program(orchestration_backend=DurableBackend())
+    except PauseForEventException:
+        print("paused")
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_of_a_paused_instance_runs_when_its_process_ends(tmp_path):
+    (tmp_path / "program.py").write_text(AT_EXIT)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, tmp_path / "program.py"]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout + done.stderr == "paused\n"
+
+
+def test_the_version_of_a_function_covers_those_in_it():
+    def version(text):
+        filename = f"<version of {hash(text)}>"
+        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+        namespace = {"__name__": __name__}
+        exec(compile(text, filename, "exec"), namespace)
+        return make_durable(namespace["outer"]).compiled.version
+
+    text = "async def outer():\n    def inner():\n        return 1\n    return inner\n"
+    assert version(text) == version(text.replace("return 1", '"""Docs."""\n        return 1  # one'))
+    assert version(text) != version(text.replace("return 1", "return 2"))
+
+
+def test_a_warning_of_the_compiler_is_shown_once(tmp_path, monkeypatch):
+    (tmp_path / "warned_about.py").write_text("async def program(x):\n    return x is 1, await x\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make_durable(importlib.import_module("warned_about").program)
+    assert [warning.category for warning in caught] == [SyntaxWarning]
