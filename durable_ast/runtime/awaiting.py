@@ -16,6 +16,7 @@ from . import asyncio_map, events, signals, steps, transactions
 from .async_generators import advance, as_it_is
 from .branch import Branch
 from .call_stack import Waiting
+from .debugging import step_over_library
 from .frames import arguments_of
 from .functions import Function, arguments, function_of_frame
 from .generators import closure_of
@@ -62,6 +63,7 @@ def _decide_first(awaitable: Any) -> Any:
     branch = current.get()
     if branch is None or branch.in_step:
         return awaitable
+    step_over_library()  # a breakpoint may have started a debugger meanwhile
     return _plan(branch, awaitable)(branch, awaitable)
 
 

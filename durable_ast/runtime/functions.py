@@ -26,6 +26,7 @@ from ..compiler.source import COMMAND, REWRITTEN, FunctionKey, Namespace
 from ..compiler.stored import compile_stored, find_stored
 from ..errors import CodeChangedError
 from . import sources
+from .debugging import unseen
 from .intrinsics import UNBOUND
 
 Frame: TypeAlias = "CoroutineType[Any, Any, Any]"
@@ -163,7 +164,7 @@ def function_of(code: CodeType, namespace: Namespace) -> Function:
     if found is not None and found[0].namespace is namespace:
         return found[0]
     with _lock:
-        compiled = found[0].compiled if found is not None else compile_function(code, namespace)
+        compiled = found[0].compiled if found is not None else unseen(compile_function, code, namespace)
         function = Function(compiled, namespace)
         _compiled[id(code)] = function, code
         frames[id(compiled.code)] = FrameCode(function, compiled.code, compiled.code.co_code)

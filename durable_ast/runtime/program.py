@@ -17,6 +17,7 @@ from ..errors import AlreadyDurableException, NoSourceCodeException
 from ..state.snapshot import importable
 from .awaiting import plans_for
 from .call_stack import FunctionCall
+from .debugging import step_over_library
 from .defaults import default_backend
 from .frames import captured_start
 from .functions import Frame, function_of
@@ -183,6 +184,7 @@ class DurableProgram(Generic[P, R]):
         orchestration_backend: OrchestrationBackend | None = None,
         wait: bool = False,
     ) -> Any:
+        step_over_library()
         try:
             backend = default_backend() if orchestration_backend is None else orchestration_backend
             runtime = DurableRuntime(self, backend, instance_id)

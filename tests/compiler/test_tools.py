@@ -2,8 +2,11 @@
 
 import cProfile
 import io
+import os
 import pdb  # noqa: T100
 import pstats
+import re
+import subprocess
 import sys
 import traceback
 import warnings
@@ -103,6 +106,45 @@ async def test_a_breakpoint_stops_and_stepping_goes_by_the_users_lines():
     assert result == 2
     assert "(2, -1)" in shown.getvalue()
     assert f"{HERE}({first + 4})shipped()" in shown.getvalue()
+
+
+STEPPED = """
+import asyncio, sys
+from durable_ast import Durability, DurableBackend, make_durable
+
+async def helper(x):
+    y = x * 2
+    return y
+
+async def program(n):
+    total = 0
+    for i in range(n):
+        total += await helper(i)
+    try:
+        total = await helper(total) + await helper(1)
+    finally:
+        total += 1
+    return total
+
+function = make_durable(program, durability=Durability.PAUSES) if "durably" in sys.argv else program
+options = {"orchestration_backend": DurableBackend()} if "durably" in sys.argv else {}
+asyncio.run(function(2, **options))
+"""
+
+
+def test_stepping_into_awaits_stays_in_the_users_code(tmp_path):
+    (tmp_path / "stepped.py").write_text(STEPPED)
+    commands = "break stepped.py:11\ncontinue\n" + "step\n" * 24 + "quit\n"
+
+    def places(*arguments):
+        command = [sys.executable, "-m", "pdb", "stepped.py", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(
+            command, input=commands, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return re.findall(r"^(?:\(Pdb\) )*> (.+)", done.stdout, re.M)
+
+    assert places("durably") == places() != []
 
 
 async def warned(x):
