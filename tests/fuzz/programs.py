@@ -239,7 +239,7 @@ class Writer:
         name, error = self.fresh("v"), self.fresh("x")
         lines = [f"{name} = {self.expression(place)}", f"del {name}", *self.block(place.inner())]
         lines += ["try:", f"    note({name})", f"except UnboundLocalError as {error}:", f"    note(str({error}))"]
-        return [*lines, f"{name} = 1", *self.evaluate(replace(place, variables=(*place.variables, name)))]
+        return [*lines, f"{name} = 1", *self.evaluate(place), f"note({name})"]
 
     def looked_at(self, place: Place) -> list[str]:
         return ["note(sorted(locals()))", *self.block(place.inner())]
