@@ -21,6 +21,7 @@ from ..runtime.steps import Step, step
 from ..state import snapshot
 from ..workflow import Handle, Workflow
 from .approvals import APPROVAL, RESULT, signal_of
+from .blocks import Block, Ended, handed
 from .call import AgentCall
 from .config import over, policy_of
 from .durability import MODEL_DEFAULTS, TOOL_DEFAULTS, Approvals, AstDurability
@@ -210,15 +211,17 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
     def iter(self, *args: Any, **options: Any) -> Any:
         """Run the agent node by node; the arguments are those of `Agent.iter`.
 
-        In a durable function the ``async with`` block is one whole: after a crash it begins again,
-        and finds what the agent had finished.  Outside of any, such a run is not durable.
+        The ``async with`` block is one whole: after a crash it begins again, and finds what the agent
+        had finished.  Outside of any durable function the run is a workflow of its own if it is given a
+        ``run_id``, and cancelled if the block is left before the agent has ended; without an id it is
+        not durable.
         """
         return as_a_whole(self._iter(*args, **options))
 
     def run_stream(self, *args: Any, **options: Any) -> Any:
         """Run the agent, and give its answer as a stream; the arguments are those of `Agent.run_stream`.
 
-        See `iter` for what is durable; in a durable function the answer is whole when the block begins.
+        See `iter` for what is durable; where it is, the answer is whole when the block begins.
         """
         return as_a_whole(super().run_stream(*args, **options))
 
@@ -231,11 +234,31 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         return as_a_whole(super().run_stream_events(*args, **options))
 
     @asynccontextmanager
-    async def _iter(
+    async def _iter(self, user_prompt: Any = None, **options: Any) -> AsyncIterator[AgentRun[AgentDepsT, Any]]:
+        run_id = options.get("run_id")
+        if current.get() is not None or run_id is None:
+            if current.get() is None:
+                warn_once(self._name)
+            async with self._iter_inside(user_prompt, **options) as run:
+                yield run
+            return
+        given = {name: value for name, value in options.items() if name not in ("run_id", "deps")}
+        call = AgentCall(user_prompt, options.get("deps"), given)
+        block = Block()
+        async with block.inside(lambda: self._runs.run(run_id, self, run_id, call)) as outcome:
+            if outcome is not None:
+                ended = Ended(restored(outcome, self._output_spec(call)))
+                options["capabilities"] = [*(options.get("capabilities") or ()), ended]
+            with scope_of(f"agent {self._name}"):
+                async with self._iter_inside(user_prompt, **options) as run:
+                    yield run
+                    block.result = run.result
+
+    @asynccontextmanager
+    async def _iter_inside(
         self, user_prompt: Any = None, *, model: Any = None, capabilities: Sequence[Any] | None = None, **options: Any
     ) -> AsyncIterator[AgentRun[AgentDepsT, Any]]:
-        if current.get() is None:
-            warn_once(self._name)
+        """The same as part of the running step, if any is running."""
         added = [] if AstDurability.from_agent(self.wrapped) is not None else [self._durability(model)]
         if options.get("run_id") is None and added:
             options["run_id"] = added[0].get_default_run_id()
@@ -390,5 +413,10 @@ async def _run_agent(agent: DurableAgent[Any, Any], run_id: str, call: AgentCall
 
 @step
 async def _attempt(agent: DurableAgent[Any, Any], run_id: str, call: AgentCall) -> AgentRunResult[Any]:
-    result: AgentRunResult[Any] = stored(await agent._run_inside(call, run_id), agent._output_spec(call))
-    return result
+    block = handed.get()
+    if block is not None and not block.is_taken:
+        result = await block.as_step()
+    else:
+        result = await agent._run_inside(call, run_id)
+    kept: AgentRunResult[Any] = stored(result, agent._output_spec(call))
+    return kept

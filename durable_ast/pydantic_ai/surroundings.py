@@ -23,7 +23,9 @@ def as_a_whole(manager: M) -> M:
 
 @functools.cache
 def warn_once(name: str) -> None:
-    log.warning("agent %s: a run by iter() or run_stream() outside of a workflow is not durable", name)
+    log.warning(
+        "agent %s: a run by iter() or run_stream() outside of a workflow is durable only if it is given a run_id", name
+    )
 
 
 def scope_of(name: str) -> AbstractContextManager[None]:

@@ -1,13 +1,17 @@
 """What is stored of a run, and how: in names that must not change, and without blocking the event loop."""
 
+import asyncio
+import json
+
 import blockbuster
 import pytest
+from pydantic_ai import RunContext
 
 from durable_ast import InMemoryStore, Workflow
 from durable_ast.pydantic_ai import DurableAgent, TaskConfig
 from durable_ast.state import snapshot
 
-from .scripted import LOG, Death, Killed
+from .scripted import LOG, Death, Killed, call, scripted
 from .test_crashes import shop
 
 
@@ -32,26 +36,67 @@ async def test_the_names_of_units():
     ]
 
 
-async def test_what_grows_grows_in_proportion():
-    """The journal has each response and each result once."""
+async def size_of_journal(turns):
+    """How many bytes the journal has, and how many entries, after so many requests and calls of a tool."""
     wf = Workflow("agents", db=InMemoryStore())
+    pages = [[call("read", f"read-{page}", page=page)] for page in range(turns)]
+    agent = scripted(*pages, "done", death=Death(f"model {turns}"))
+
+    @agent.tool_plain
+    def read(page: int) -> str:
+        return "x" * 1000
+
     with pytest.raises(Killed):
-        await DurableAgent(shop(Death("model 3")), wf).run("buy", run_id="it")
+        await DurableAgent(agent, wf).run("go", run_id="it")
     parts = await wf.instances.parts("it", "j/")
-    values = [snapshot.loads(data)[1] for data in parts.values()]
-    responses = [value["result"] for value in values if isinstance(value, dict) and "parts" in value["result"]]
-    assert len(responses) == 3
-    assert all(len(response["parts"]) <= 2 for response in responses)
+    return sum(map(len, parts.values())), len(parts)
+
+
+async def test_the_journal_has_each_response_and_each_result_once():
+    short, long = await size_of_journal(10), await size_of_journal(30)
+    assert (short[1], long[1]) == (20, 60)
+    assert long[0] < 3.1 * short[0]
+
+
+async def test_nothing_is_left_of_the_journal_at_the_end():
+    wf = Workflow("agents", db=InMemoryStore())
+    await DurableAgent(shop(), wf).run("buy", run_id="it")
+    assert await wf.instances.parts("it", "j/") == {}
 
 
 async def test_nothing_blocks_the_event_loop(tmp_path):
-    wf = Workflow("agents", db=tmp_path / "agents.db")
-    agent = DurableAgent(shop(), wf, publish_events=False)
+    """Not with a file as the store, streams, followers, humans, and one agent that asks another."""
+    path = tmp_path / "agents.db"
+    wf = Workflow("agents", db=path)
+    clerk = DurableAgent(scripted("in the drawer", name="clerk"), wf)
+    boss = scripted([call("ask", "a"), call("pay", "p")], None, name="boss")
+
+    @boss.tool
+    async def ask(ctx: RunContext) -> str:
+        return (await clerk.run("where?", usage=ctx.usage)).output
+
+    @boss.tool_plain(requires_approval=True)
+    def pay() -> str:
+        return "paid"
+
+    seen = []
+
+    async def handler(ctx, events):
+        async for event in events:
+            seen.append(event.event_kind)
+
+    agent = DurableAgent(boss, wf, publish_events=True, event_stream_handler=handler)
     with blockbuster.blockbuster_ctx():
-        for _ in range(2):
-            assert (await agent.run("buy", run_id="it")).output
-    assert len(LOG) == 9
-    await wf.close()
+        assert (await DurableAgent(shop(), wf).run("buy", run_id="plain")).output
+        running = asyncio.create_task(agent.run("go", run_id="it"))
+        while not await agent.pending("it"):
+            await asyncio.sleep(0.005)
+        assert await agent.approve("it", "p")
+        assert json.loads((await running).output) == {"a": "in the drawer", "p": "paid"}
+        followed = [event["event_kind"] async for _, event in agent.events("it")]
+        assert (await agent.run("go", run_id="it")).output
+        await wf.close()
+    assert followed.count("function_tool_result") == seen.count("function_tool_result") == 2
 
 
 @pytest.mark.parametrize(
