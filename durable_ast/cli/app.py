@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .commands import check, explain, ls, migrate, run, send, show, worker
+from .commands import check, delete, explain, ls, migrate, run, send, show, sizes, vacuum, worker
 
 app = typer.Typer(
     help="Async functions that survive the death of their process.",
@@ -16,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (run, ls, show, send, explain, check, migrate, worker):
+for module in (run, ls, show, send, explain, check, sizes, delete, vacuum, migrate, worker):
     module.register(app)
 
 
