@@ -288,7 +288,7 @@ class DurableRuntime:
                 state = record.state
                 assert state is not None
                 frame = await self._restored(branch, state)
-            await instance.begin()
+            await self._begun(instance, frame)
             result = await self._controlled(instance, branch, frame, asked)
         except _ENDS_OF_PROCESS:
             raise
@@ -342,6 +342,15 @@ class DurableRuntime:
             raise
         finally:
             listener.end()
+
+    async def _begun(self, instance: Instance, frame: Frame) -> None:
+        """Note that it runs."""
+        try:
+            await instance.begin()
+        except BaseException as error:
+            frame.close()  # nothing of it has run
+            instance.failure = error  # so the record stays as it is
+            raise
 
     async def _restored(self, branch: Branch, data: bytes) -> Frame:
         token = finish_old.set(self.program.settings.on_change == "finish")

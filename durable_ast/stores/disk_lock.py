@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -23,6 +24,7 @@ class FileLock:
 
     def __init__(self, file: Path) -> None:
         self._descriptor = -1
+        _locks.add(self)
         while self._descriptor < 0:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
             try:
@@ -53,3 +55,16 @@ class FileLock:
 
     def __del__(self) -> None:
         self.close()
+
+
+_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """A process that was forked off has copies of the descriptors, with which it would keep the locks of a
+    parent that is gone."""
+    for lock in list(_locks):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go)

@@ -64,6 +64,5 @@ class Lease:
 
     def begin_anew(self) -> None:
         """It has run out; another owner takes the place of this one."""
-        self._owner.end()
         self._owner = Owner()
         self._until = 0.0

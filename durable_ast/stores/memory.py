@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from ..errors import StaleOwnerError
+from ..errors import StaleOwnerError, StoreError
 from ..state.schema import Message, Outgoing, Record, State
 from .answer import call_in
 from .base import NO_PARTS, TRANSIENT, InstanceBusy, InstanceStore, Parts, Selection, are_news
@@ -187,6 +187,14 @@ def stale(record: Record, stored: Record | None) -> StaleOwnerError:
     return StaleOwnerError(
         f"instance {record.instance_id!r} has another owner by now (epoch {stored.epoch}, this one has epoch "
         f"{record.epoch}); this run stops, the other one goes on"
+    )
+
+
+def lost(record: Record) -> StoreError:
+    """The error of a write that comes after one that was not done."""
+    return StoreError(
+        f"instance {record.instance_id!r}: a checkpoint before this one could not be written, so this one was not written "
+        "either; the last one that was is kept, and calling the instance again goes on from there"
     )
 
 

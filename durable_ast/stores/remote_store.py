@@ -19,8 +19,8 @@ from ..state.schema import Message, Outgoing, Record, State
 from .answer import kept
 from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, check_instance_id
 from .lease import Lease, now
-from .memory import Notices, stale
-from .remote import Remote
+from .memory import Notices, lost, stale
+from .remote import ConnectionBroke, Remote
 
 
 class Transition(NamedTuple):
@@ -31,6 +31,11 @@ class Transition(NamedTuple):
     consumed: tuple[int, ...]
     parts: Parts
     outbox: tuple[Outgoing, ...]
+
+    @property
+    def owned(self) -> tuple[str, int]:
+        """The instance, and in which ownership of it."""
+        return self.record.instance_id, self.record.epoch
 
     @property
     def has_more(self) -> bool:
@@ -59,6 +64,8 @@ class RemoteStore(InstanceStore):
         self._held: dict[str, tuple[Any, int]] = {}
         """The keys and epochs of the instances that this store owns."""
         self._taking: set[str] = set()
+        self._broken: set[tuple[str, int]] = set()
+        """The ownerships in which a commit was lost."""
         self._listens = False
         self.notices = Notices()
 
@@ -227,7 +234,20 @@ class RemoteStore(InstanceStore):
         if held is None or held[1] != record.epoch:
             return self._refuse(record)
         transition = Transition(record.copy(), held[0], tuple(consumed), parts, tuple(outbox))
-        return self._committed(transition.record, self._remote.ask(self._commit, transition, record.instance_id))
+        return self._committed(
+            transition.record, self._remote.ask(self._commit_in_order, transition, record.instance_id)
+        )
+
+    async def _commit_in_order(self, transitions: Sequence[Transition]) -> list[Any]:
+        """Nothing is written after what could not be: it may say of a part that it has been."""
+        sound = [each for each in transitions if each.owned not in self._broken]
+        try:
+            done = dict(zip(map(id, sound), await self._commit(sound) if sound else (), strict=True))
+        except Exception as error:
+            if len(sound) == 1 or isinstance(error, ConnectionBroke):
+                self._broken.update(each.owned for each in sound)
+            raise
+        return [done[id(each)] if id(each) in done else lost(each.record) for each in transitions]
 
     async def _committed(self, record: Record, was_current: Awaitable[bool]) -> None:
         if not await was_current:

@@ -21,8 +21,8 @@ from ..state.history import PREFIX as HISTORY
 from ..state.schema import Message, Outgoing, Record, State, Status
 from .answer import kept
 from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, are_news
-from .memory import Notices, stale
-from .owners import Owner, is_alive
+from .memory import Notices, lost, stale
+from .presence import Presence
 from .sizes import Size, Sizes, summed
 from .sqlite_rows import (
     DUE,
@@ -58,6 +58,8 @@ class SQLiteStore(InstanceStore):
         synchronous: ``"FULL"`` waits for the disk with every checkpoint that has to be durable;
             ``"NORMAL"`` leaves that to the operating system: a checkpoint then survives the death
             of the process, and may not survive the death of the machine.
+        patience: seconds to wait while another process keeps the file locked; after that it is a
+            `StoreError`.
 
     >>> import asyncio
     >>> async def main():
@@ -68,14 +70,20 @@ class SQLiteStore(InstanceStore):
     {'count': 1}
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
+        patience: float = 30.0,
+    ) -> None:
         if synchronous not in ("FULL", "NORMAL"):
             raise ValueError(f"synchronous must be 'FULL' or 'NORMAL', not {synchronous!r}")
         self.path = _file_of(path)
         self._flushes = synchronous == "FULL"
-        self._writer = SQLiteWriter(self.path, synchronous, UPDATE)
+        self._writer = SQLiteWriter(self.path, synchronous, UPDATE, patience)
         weakref.finalize(self, self._writer.finish)
-        self._owner = Owner()
+        self._owner = Presence(_beside(self.path))
         self._held: dict[str, int] = {}
         """The instances that this store owns, with the keys of their rows."""
         self._shadows: dict[str, delta.Shadow] = {}
@@ -125,7 +133,7 @@ class SQLiteStore(InstanceStore):
         key, owner, *columns = row
         record = record_in(connection, columns)
         if not record.status.is_final:
-            if owner is not None and is_alive(owner):
+            if owner is not None and self._owner.is_there(owner):
                 raise InstanceBusy
             self._take(connection, key, record)
         return record, False, key
@@ -138,7 +146,14 @@ class SQLiteStore(InstanceStore):
         connection.execute(query, (record.epoch, self._owner.name, key))
 
     def _sign_in(self, connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT OR IGNORE INTO owners VALUES (?)", (self._owner.name,))
+        if connection.execute("INSERT OR IGNORE INTO owners VALUES (?)", (self._owner.name,)).rowcount:
+            self._bury_the_dead(connection)
+
+    def _bury_the_dead(self, connection: sqlite3.Connection) -> None:
+        for (name,) in connection.execute("SELECT name FROM owners").fetchall():
+            if not self._owner.is_there(name):
+                bury(connection, name)
+                self._owner.forget(name)
 
     async def claim(self, programs: Collection[str], limit: int) -> Claimed:
         def give_back(taken: tuple[list[int], Claimed]) -> None:
@@ -155,9 +170,7 @@ class SQLiteStore(InstanceStore):
     def _claim(
         self, connection: sqlite3.Connection, programs: tuple[str, ...], limit: int
     ) -> tuple[list[int], Claimed]:
-        for (name,) in connection.execute("SELECT name FROM owners").fetchall():
-            if not is_alive(name):
-                bury(connection, name)
+        self._bury_the_dead(connection)
         now = time.time()
         wanted = f"program IN ({', '.join('?' * len(programs))})"
         query = f"SELECT key, {READ} FROM instances WHERE due <= ? AND {wanted} ORDER BY due LIMIT ?"
@@ -265,7 +278,8 @@ class SQLiteStore(InstanceStore):
         is_end: bool = False,
     ) -> None:
         if not await found:
-            raise stale(record, await self.read(record.instance_id))
+            current = await self.read(record.instance_id)
+            raise lost(record) if current is not None and current.epoch == record.epoch else stale(record, current)
         if is_end:
             self._held.pop(record.instance_id, None)
             self._shadows.pop(record.instance_id, None)
@@ -381,7 +395,7 @@ class SQLiteStore(InstanceStore):
         row = row_of(connection, instance_id)
         if row is not None:
             key, owner, *_ = row
-            if owner is not None and is_alive(owner):
+            if owner is not None and self._owner.is_there(owner):
                 raise InstanceBusy
             connection.execute("DELETE FROM parts WHERE instance = ?", (key,))
             connection.execute("DELETE FROM instances WHERE key = ?", (key,))
@@ -418,6 +432,11 @@ class SQLiteStore(InstanceStore):
         self._held.clear()
         self._owner.end()
         await asyncio.to_thread(self._writer.close)
+
+
+def _beside(path: str) -> Path | None:
+    """Where the users of a file say that they are there."""
+    return None if path == ":memory:" else Path(f"{os.path.realpath(path)}-owners")
 
 
 def _file_of(path: str | os.PathLike[str]) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import NewerFormatError
+from ..errors import NewerFormatError, StoreError
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -53,18 +53,20 @@ CREATE TABLE states (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 
 TABLES = frozenset(("instances", "owners", "parts", "messages", "states"))
 
-_PATIENCE = 30.0
-"""Seconds to wait for another process that holds the file."""
 
+def open_database(path: str, patience: float) -> sqlite3.Connection:
+    """A connection to the file, which is created with its tables if it is new.
 
-def open_database(path: str) -> sqlite3.Connection:
-    """A connection to the file, which is created with its tables if it is new."""
+    Args:
+        path: the file.
+        patience: see `patiently`.
+    """
     if path != ":memory:" and not os.path.exists(path):
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # state is private to its user
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=min(5.0, patience), check_same_thread=False)
     try:
-        patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
-        patiently(lambda: _create(connection, path))
+        patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"), patience)
+        patiently(lambda: _create(connection, path), patience)
     except BaseException:
         connection.close()
         raise
@@ -80,16 +82,25 @@ def open_impatient(path: str) -> sqlite3.Connection:
     return connection
 
 
-def patiently(attempt: Callable[[], Any]) -> None:
-    """Try again while another process holds the file."""
-    deadline = time.monotonic() + _PATIENCE
+def patiently(attempt: Callable[[], Any], patience: float) -> None:
+    """Try again while another process holds the file, for so many seconds.
+
+    Raises:
+        StoreError: it still does.
+    """
+    deadline = time.monotonic() + patience
     while True:
         try:
             attempt()
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if "locked" not in str(error):
                 raise
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"another process has kept the database locked for {patience} seconds; nothing was changed, the last "
+                    "checkpoint is kept. Keep transactions on it short, or give the store more patience="
+                ) from error
             time.sleep(0.01)
 
 

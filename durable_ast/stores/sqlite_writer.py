@@ -76,12 +76,14 @@ class SQLiteWriter:
         path: the file.
         synchronous: ``FULL`` or ``NORMAL``, for jobs that are to be flushed.
         commit: the statement of a commit, which changes one row; the last two of its values say which.
+        patience: seconds to wait for another process that has the file locked.
     """
 
-    def __init__(self, path: str, synchronous: str, commit: str) -> None:
+    def __init__(self, path: str, synchronous: str, commit: str, patience: float) -> None:
         self.path = path
         self._full = synchronous == "FULL"
         self._commit = commit
+        self._patience = patience
         self._starting = threading.Lock()
         self._reset()
         _open_writers.add(self)
@@ -91,6 +93,8 @@ class SQLiteWriter:
         self._jobs: queue.SimpleQueue[_Job | _Commits | Section | None] = queue.SimpleQueue()
         self._sections: set[Section] = set()
         """Those that are not over."""
+        self._broken: set[Key] = set()
+        """Those of whose commits one was lost: none that comes after it counts."""
         self._turns: dict[asyncio.AbstractEventLoop, _Commits] = {}
         self._submitted = self._done = 0
         self._thread: threading.Thread | None = None
@@ -152,6 +156,8 @@ class SQLiteWriter:
         """
         connection = self._at_once
         if connection is None or self._turns or self._submitted != self._done or self._pid != os.getpid():
+            return False
+        if row[-2:] in self._broken:
             return False
         try:
             if connection.execute(self._commit, row).rowcount != 1:
@@ -253,6 +259,7 @@ class SQLiteWriter:
             answers = self._in_one_transaction(connection, batch)
         except Exception as error:
             answers = [(None, self._explained(error))] * len(batch)
+            self._broken.update(key for job in batch if isinstance(job, _Commits) for key in job.rows)
         self._done += len(batch)
         _send(batch, answers)
         if self._connection is not None and self._untidy >= _TIDY_AFTER:
@@ -263,7 +270,7 @@ class SQLiteWriter:
         """The connection, in a transaction."""
         try:
             connection = self._connected(flush=True)
-            patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+            patiently(lambda: connection.execute("BEGIN IMMEDIATE"), self._patience)
         except Exception as error:
             raise self._explained(error) from error
         return connection
@@ -271,7 +278,7 @@ class SQLiteWriter:
     def _connected(self, *, flush: bool) -> sqlite3.Connection:
         """The connection, which waits for the disk or does not."""
         if self._connection is None:
-            self._connection, self._level = open_database(self.path), ""
+            self._connection, self._level = open_database(self.path, self._patience), ""
             if self.path != ":memory:":
                 self._at_once = open_impatient(self.path)
         wanted = "FULL" if self._full and flush else "NORMAL"
@@ -302,7 +309,7 @@ class SQLiteWriter:
 
     def _in_one_transaction(self, connection: sqlite3.Connection, batch: list[_Job | _Commits]) -> list[Outcome]:
         """Each job's result or its own error; an error of the database is everybody's."""
-        patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), self._patience)
         try:
             answers = [self._answer(connection, job) for job in batch]
             connection.execute("COMMIT")
@@ -314,8 +321,10 @@ class SQLiteWriter:
 
     def _answer(self, connection: sqlite3.Connection, job: _Job | _Commits) -> Outcome:
         if isinstance(job, _Commits):
-            changed = connection.executemany(self._commit, job.rows.values()).rowcount
-            missing = () if changed == len(job.rows) else self._missing(connection, job.rows)
+            lost = self._broken & job.rows.keys()
+            rows = {key: row for key, row in job.rows.items() if key not in lost} if lost else job.rows
+            changed = connection.executemany(self._commit, rows.values()).rowcount
+            missing = lost if changed == len(rows) else lost | self._missing(connection, rows)
             for key, work in job.more:
                 if key not in missing:
                     work(connection)
@@ -332,6 +341,8 @@ class SQLiteWriter:
         return {key for key, row in rows.items() if connection.execute(self._commit, row).rowcount != 1}
 
     def _explained(self, error: Exception) -> DurableError:
+        if isinstance(error, StoreError):
+            return StoreError(f"{self.path}: {error}")
         if isinstance(error, DurableError):
             return error
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from durable_ast import (
     make_durable,
     wait_for_event,
 )
+from durable_ast.testing.store_conformance import new
 
 ROOT = Path(__file__).parents[2]
 
@@ -212,3 +214,36 @@ def test_a_store_that_nobody_has_any_more_leaves_no_thread(tmp_path):
 async def waits():
     await step(1)
     await wait_for_event("never")
+
+
+FORKS = """
+import asyncio, os, sys, time
+from durable_ast import SQLiteStore
+from durable_ast.testing.store_conformance import new
+
+async def main():
+    await SQLiteStore(sys.argv[1]).acquire(new())
+
+asyncio.run(main())
+child = os.fork()
+if child == 0:
+    os.close(1)
+    time.sleep(60)
+    os._exit(0)
+print(child, flush=True)
+os._exit(0)
+"""
+
+
+async def test_an_owner_is_gone_with_its_process_although_what_it_has_forked_off_lives(tmp_path):
+    """Locks tell who is there: no name of a host and no number of a process, which containers have alike."""
+    file = tmp_path / "durable.db"
+    store = SQLiteStore(file)
+    ran = subprocess.run([sys.executable, "-c", FORKS, file], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    try:
+        record, created = await store.acquire(new())
+        assert (record.epoch, created) == (2, False)
+    finally:
+        os.kill(int(ran.stdout), signal.SIGKILL)
+    await store.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["durable.db"], "the dead leave nothing behind"

@@ -13,12 +13,14 @@ from durable_ast import (
     InstanceConflictError,
     ParkedError,
     SQLiteStore,
+    StaleOwnerError,
     Status,
     UnknownRunError,
     Worker,
 )
 from durable_ast.runtime.handle import InstanceHandle
 from durable_ast.runtime.instance import outcome_of
+from durable_ast.stores.delegating import DelegatingStore
 
 from . import programs
 
@@ -66,6 +68,25 @@ async def test_what_is_enqueued_is_run_and_what_waits_goes_on_when_its_event_com
     worker.drain()
     assert await running
     assert log.read_text().splitlines().count("1 begins") == 1
+
+
+async def test_who_loses_an_instance_as_it_begins_leaves_it_as_it_was(store, log):
+    class Losing(DelegatingStore):
+        def commit(self, record, *transition, **more):
+            if not self.lost:
+                self.lost = True
+                raise StaleOwnerError("the lease ran out")
+            return self.inner.commit(record, *transition, **more)
+
+    losing = Losing(store)
+    losing.lost = False
+    await enqueue(store, programs.greet, "greet", str(log), "0")
+    worker = Worker(losing, ALL)
+    running = asyncio.create_task(worker.run())
+    await until(store, "greet", Status.WAITING)
+    worker.drain()
+    assert await running
+    assert losing.lost
 
 
 @pytest.mark.parametrize(("program", "result"), [(programs.nap, "rested"), (programs.naps, ["1", "2"])])
