@@ -117,8 +117,8 @@ async def parked(branch: Branch, pause: Park) -> Message | None:
 
 
 async def _leaving(branch: Branch, message: Signal) -> Any:
-    """Leave memory, unless the branch is to be cancelled: that comes only where its task waits."""
-    if branch.instance.is_to_be_cancelled:
+    """Leave memory, unless the branch is to be cancelled or halted: that comes only where its task waits."""
+    if branch.halted is not None or branch.instance.is_to_be_cancelled:
         await asyncio.sleep(0)
     return await signal(message)
 

@@ -15,13 +15,14 @@ from ..state import resources, snapshot
 from ..state.history import History
 from ..state.pieces import Pieces
 from ..state.schema import Message, Record, Status
-from ..stores.base import InstanceStore
+from ..stores.base import InstanceStore, are_news
 from ..stores.transactions import OpenTransaction
 from . import generators, sources, staged
 from .branch import Asleep, Branch, Nap, Park, Signal, Stop, abandon, drive
 from .branch_task import install, uninstall
 from .branches import start_branch
 from .call_stack import CallStack
+from .children import requests_to_children
 from .cut import MARK as CUT
 from .cut import ROOT, key_of, stack_in
 from .effects import NO_EFFECTS, Effects
@@ -262,7 +263,7 @@ class Instance:
         if branch is not None and branch.region is not None:
             branch.region.postpone(effects)
             return None
-        if not (self.saves_steps or effects.consumed or effects.outbox):
+        if not (self.saves_steps or effects.consumed or effects.outbox or are_news(effects.parts)):
             return None
         return self._write(effects) if self.region is None else self._write_undisturbed(effects)
 
@@ -446,6 +447,8 @@ class Instance:
         record.retry, record.awaited, record.wake_at = (), (), None
         record.outcome = snapshot.dumps(("error", error))
         record.error = own_lines(error)
+        if record.status is Status.CANCELLED:
+            effects = Effects(outbox=await requests_to_children(self.store, record.instance_id))
         await self._written(effects)
         if self.spans is not None:
             self.spans.ended(error)

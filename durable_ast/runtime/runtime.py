@@ -161,12 +161,21 @@ class DurableRuntime:
 
     # starting
 
-    async def enqueue(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, status: Status = Status.ENQUEUED) -> bool:
+    async def enqueue(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        status: Status = Status.ENQUEUED,
+        replaceable: bool = False,
+    ) -> bool:
         """Create the instance, for whoever runs it; gives whether there was none of that id.
 
         Args:
             args, kwargs: the arguments of the program.
             status: where it stands; nobody runs one that is `PAUSED`.
+            replaceable: whether `replace` may give it other arguments; it is the same instance then,
+                whatever it is called with.
 
         Raises:
             TypeError: these are no arguments of the program.
@@ -174,6 +183,49 @@ class DurableRuntime:
             InstanceConflictError: the id belongs to another program, or to other arguments.
         """
         await sources.keep(self._store)
+        initial = self._for_others(args, kwargs)
+        initial.status = status
+        if replaceable:
+            initial.arguments = None
+        if await self._store.enqueue(initial):
+            return True
+        existing = await self._store.read(self.instance_id)
+        if existing is not None:
+            self._check(existing, initial)
+        return False
+
+    async def replace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Give the instance other arguments, if it was enqueued to stand still and nobody has let it go.
+
+        Returns:
+            Whether it has them.
+
+        Raises:
+            TypeError: these are no arguments of the program.
+            NotPersistableError: they cannot be saved.
+        """
+        await sources.keep(self._store)
+        initial = self._for_others(args, kwargs)
+        existing = await self._store.read(self.instance_id)
+        if existing is None or not _has_not_begun(existing):
+            return False
+        try:
+            record, _ = await self._store.acquire(existing)
+        except InstanceBusy:
+            return False  # it is being let go
+        try:
+            if not _has_not_begun(record):
+                return False
+            record.call_stack = initial.call_stack
+            writing = self._store.commit(record, (), True)
+            if writing is not None:
+                await writing
+        finally:
+            self._release(record)
+        return True
+
+    def _for_others(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Record:
+        """The record of an instance that others will start."""
         with environment.entered(self.program.function):
             start = self.program.frame(*args, **kwargs)
             initial = self._initial(start)
@@ -183,13 +235,7 @@ class DurableRuntime:
                 f"the arguments of {initial.program} cannot be saved, so instance {self.instance_id!r} cannot be started "
                 "for others to run; call the program itself, or pass something that can be pickled"
             )
-        initial.status = status
-        if await self._store.enqueue(initial):
-            return True
-        existing = await self._store.read(self.instance_id)
-        if existing is not None:
-            self._check(existing, initial)
-        return False
+        return initial
 
     async def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Frame | None:
         """The outermost frame, not started; None to go on without looking at arguments."""
@@ -362,6 +408,10 @@ class DurableRuntime:
             raise error from problem.__cause__ if error is problem else problem
         finally:
             finish_old.reset(token)
+
+
+def _has_not_begun(record: Record) -> bool:
+    return record.status is Status.PAUSED and record.sequence == 0
 
 
 def _not_loaded(record: Record, problem: Exception) -> DurableError:

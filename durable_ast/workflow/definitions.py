@@ -176,6 +176,7 @@ class Definitions:
         concurrency: int | None = None,
         per_key: int | None = None,
         rate: tuple[int, float] | None = None,
+        priority: int = 0,
     ) -> Queue:
         """A queue, which lets runs go when it is their turn: ``await queue.start(order, 7)``.
 
@@ -187,10 +188,13 @@ class Definitions:
             concurrency: how many runs go at a time.
             per_key: how many of them may be of one key.
             rate: how many are let go in how many seconds, as in ``rate=(10, 60)``.
+            priority: the priority of runs that are given none; the higher, the earlier.
 
         Raises:
             ValueError: a limit is not positive.
         """
-        queue = Queue(cast("Workflow", self), name, concurrency=concurrency, per_key=per_key, rate=rate)
+        queue = Queue(
+            cast("Workflow", self), name, concurrency=concurrency, per_key=per_key, rate=rate, priority=priority
+        )
         self.queues.append(queue)
         return queue

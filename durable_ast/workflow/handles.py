@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import UnknownRunError
+from ..runtime.children import requests_to_children
 from ..runtime.control import CANCEL, PAUSE, TERMINATE
 from ..runtime.instance import outcome_of, stack_of
 from ..runtime.moments import Moment, moments
 from ..runtime.running_branch import current
 from ..runtime.signals import VALUES
 from ..state import snapshot
-from ..state.schema import Record, Status
+from ..state.schema import Outgoing, Record, Status
 from ..stores.base import InstanceBusy
 from ..worker.at_work import lent_place
 
@@ -196,7 +198,7 @@ class Handle(Generic[R]):
             return
         error = asyncio.CancelledError(f"run {self.id!r} was terminated")
         record.status, record.outcome = Status.CANCELLED, snapshot.dumps(("error", error))
-        await self._leave(record)
+        await self._leave(record, await requests_to_children(self._workflow.instances, self.id))
 
     async def pause(self) -> None:
         """Let the run stand still until `resume`; a step that is running is begun again then."""
@@ -244,12 +246,12 @@ class Handle(Generic[R]):
             return None
         return None if record.status.is_final else record
 
-    async def _leave(self, record: Record) -> None:
+    async def _leave(self, record: Record, outbox: Sequence[Outgoing] = ()) -> None:
         """Write a record that the caller owns, and own it no longer."""
         store = self._workflow.instances
         record.sequence += 1
         try:
-            writing = store.commit(record, (), True)
+            writing = store.commit(record, (), True, outbox=outbox)
             if writing is not None:
                 await writing
         finally:

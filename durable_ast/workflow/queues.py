@@ -34,6 +34,8 @@ R = TypeVar("R")
 _ITEMS = "q/"
 """What the names of the parts of a queue begin with that hold its runs."""
 _GRANTS = "g/times"
+_ENDED = "u/"
+"""What the names of those parts begin with that tell how many runs of a unique key have ended."""
 _QUEUED = "queued"
 _LOOK_AGAIN = 0.25
 """Seconds after which a queue looks whether runs have ended."""
@@ -52,6 +54,7 @@ class Item:
         due: when it may go at the earliest, in seconds since 1970.
         place: its place among those of one priority.
         is_free: whether it was let go.
+        only: which run of its unique key it is, if it has one, and that key.
     """
 
     run_id: str
@@ -60,6 +63,7 @@ class Item:
     due: float
     place: int = 0
     is_free: bool = False
+    only: tuple[str, int] | None = None
 
 
 class Queue:
@@ -71,6 +75,7 @@ class Queue:
         concurrency: how many runs go at a time.
         per_key: how many of them may be of one key.
         rate: how many are let go in how many seconds.
+        priority: of those that are given none.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Queue:
         concurrency: int | None,
         per_key: int | None,
         rate: tuple[int, float] | None,
+        priority: int = 0,
     ) -> None:
         for limit, value in (("concurrency", concurrency), ("per_key", per_key), ("rate", rate and rate[0])):
             if value is not None and value < 1:
@@ -91,6 +97,7 @@ class Queue:
         self.id = check_instance_id(f"queue {workflow.name}/{name}")
         self._workflow = workflow
         self._concurrency, self._per_key, self._rate = concurrency, per_key, rate
+        self._priority = priority
         self._items: dict[str, Item] = {}
         self._grants: list[float] = []
         self._task: asyncio.Task[None] | None = None
@@ -102,8 +109,10 @@ class Queue:
         *args: Any,
         id: str | None = None,
         key: str | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         delay: float = 0,
+        unique: str | None = None,
+        debounce: float | None = None,
         **kwargs: Any,
     ) -> Handle[R]:
         """Queue a run; it is stored when this returns.
@@ -118,17 +127,59 @@ class Queue:
             key: whom it counts for, where a limit holds for each key.
             priority: the higher, the earlier.
             delay: how long it is to wait at least, in seconds.
+            unique: a key of which one run at a time is queued or at work: while there is one, its
+                handle is given, and none is started.  It makes the id.
+            debounce: how long no further call with this unique key must come before the run goes, in
+                seconds; each replaces the arguments.  Once it was let go, the next call queues another.
 
         Raises:
             InstanceConflictError: the run of this id was started with other arguments.
             NotPersistableError: the arguments cannot be saved.
+            ValueError: these do not go together.
         """
-        runtime, _ = await Start(self._workflow.backend, fn, id, args, kwargs).enqueue(status=Status.PAUSED)
-        item = Item(runtime.instance_id, key, priority, time.time() + delay)
+        if unique is None and debounce is not None:
+            raise ValueError("debounce needs to know which calls are about the same: give unique= as well")
+        if unique is not None and id is not None:
+            raise ValueError("a unique key makes the id of the run: give one of unique= and id=")
+        due = time.time() + (delay if debounce is None else debounce)
+        item = Item("", key, self._priority if priority is None else priority, due)
+        if unique is None:
+            runtime, _ = await Start(self._workflow.backend, fn, id, args, kwargs).enqueue(status=Status.PAUSED)
+            item = replace(item, run_id=runtime.instance_id)
+        else:
+            item, is_new = await self._only(item, fn, unique, debounce is not None, args, kwargs)
+            if not is_new and debounce is None:
+                return Handle(self._workflow, item.run_id)
         message = self._workflow.instances.publish(self.id, _QUEUED, snapshot.dumps(item))
         await asyncio.wrap_future(message)
         self.begin()
-        return Handle(self._workflow, runtime.instance_id)
+        return Handle(self._workflow, item.run_id)
+
+    async def _only(
+        self,
+        item: Item,
+        fn: WorkflowFunction[..., Any],
+        unique: str,
+        replaces: bool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[Item, bool]:
+        """The run of a unique key that such a call is about, and whether it is new."""
+        store, name = self._workflow.instances, _ENDED + unique
+        ended = (await store.parts(self.id, name)).get(name)
+        number = 0 if ended is None else pickle.loads(ended)
+        while True:
+            number += 1
+            start = Start(
+                self._workflow.backend, fn, f"{self._workflow.name}-{fn.__name__}~{unique}#{number}", args, kwargs
+            )
+            runtime, is_new = await start.enqueue(status=Status.PAUSED, replaceable=True)
+            item = replace(item, run_id=runtime.instance_id, only=(unique, number))
+            if is_new or (replaces and await runtime.replace(args, kwargs)):
+                return item, is_new
+            record = await store.read(runtime.instance_id)
+            if not replaces and record is not None and record.status not in OVER:
+                return item, False
 
     # the process that decides
 
@@ -202,6 +253,10 @@ class Queue:
             if record is None or record.status in OVER:
                 del self._items[item.run_id]
                 changes[_ITEMS + item.run_id] = None
+                if item.only is not None:
+                    unique, number = item.only
+                    left = [each.only[1] for each in self._items.values() if each.only and each.only[0] == unique]
+                    changes[_ENDED + unique] = pickle.dumps(min([number, *(other - 1 for other in left)]))
             elif record.status is Status.PAUSED:
                 await self._let_go(item)  # the process died between the two
         return changes

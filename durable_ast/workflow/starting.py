@@ -46,8 +46,14 @@ class Start:
         """Create the run or go on with it, and wait until it ends; gives its result."""
         return await self._as_itself(lambda runtime: runtime.call(self._args, self._kwargs, wait=True))
 
-    async def enqueue(self, *, status: Status = Status.ENQUEUED) -> tuple[DurableRuntime, bool]:
+    async def enqueue(
+        self, *, status: Status = Status.ENQUEUED, replaceable: bool = False
+    ) -> tuple[DurableRuntime, bool]:
         """Create the run, for whoever runs it, if there is none; gives what runs it, and whether it is new.
+
+        Args:
+            status: where it stands; nobody runs one that is `PAUSED`.
+            replaceable: whether it may get other arguments before it begins.
 
         Raises:
             InstanceConflictError: it was started with other arguments.
@@ -55,7 +61,8 @@ class Start:
         """
 
         async def enqueued(runtime: DurableRuntime) -> tuple[DurableRuntime, bool]:
-            return runtime, await runtime.enqueue(self._args, self._kwargs, status=status)
+            is_new = await runtime.enqueue(self._args, self._kwargs, status=status, replaceable=replaceable)
+            return runtime, is_new
 
         return await self._as_itself(enqueued)
 

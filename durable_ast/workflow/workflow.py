@@ -13,6 +13,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, get_args, overload
 from ..backends.durable import DurableBackend
 from ..backoff import Backoff, exponential
 from ..errors import DurableError, InstanceConflictError
+from ..runtime.children import OnCancel, note_child
 from ..runtime.instance import Durability, Keep
 from ..runtime.runtime import DurableRuntime
 from ..runtime.tracebacks import without_library_frames
@@ -105,11 +106,22 @@ class Workflow(Definitions, Messages):
         *args: Any,
         id: str | None,
         on_conflict: OnConflict = "attach",
+        on_cancel: OnCancel = "leave",
         **kwargs: Any,
     ) -> Handle[R]: ...
     @overload
     async def start(
-        self, fn: WorkflowFunction[..., R], /, *args: Any, on_conflict: OnConflict, **kwargs: Any
+        self,
+        fn: WorkflowFunction[..., R],
+        /,
+        *args: Any,
+        on_conflict: OnConflict,
+        on_cancel: OnCancel = "leave",
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    async def start(
+        self, fn: WorkflowFunction[..., R], /, *args: Any, on_cancel: OnCancel, **kwargs: Any
     ) -> Handle[R]: ...
     @overload
     async def start(self, fn: WorkflowFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
@@ -123,6 +135,8 @@ class Workflow(Definitions, Messages):
             id: the id of the run; the one that a call with these arguments has if it is left out.
             on_conflict: what to do if there is a run of that id: ``"attach"`` gives its handle (one
                 that failed goes on), ``"reject"`` raises, ``"restart"`` ends it and starts anew.
+            on_cancel: in a run: what becomes of the new run when this one is cancelled or terminated,
+                ``"leave"``, ``"cancel"`` or ``"terminate"``.
 
         Raises:
             InstanceConflictError: the run of this id was started with other arguments; or there is
@@ -133,12 +147,17 @@ class Workflow(Definitions, Messages):
         on_conflict: OnConflict = kwargs.pop("on_conflict", "attach")
         if on_conflict not in get_args(OnConflict):
             raise ValueError(f"on_conflict must be one of {get_args(OnConflict)}, not {on_conflict!r}")
+        on_cancel: OnCancel = kwargs.pop("on_cancel", "leave")
+        if on_cancel not in get_args(OnCancel):
+            raise ValueError(f"on_cancel must be one of {get_args(OnCancel)}, not {on_cancel!r}")
         start = Start(self.backend, _checked(fn), run_id, args, kwargs)
         if on_conflict == "restart":
             existing = await start.existing()
             if existing is not None:
                 await self.handle(existing).remove()
         runtime, is_new = await start.enqueue()
+        if is_new or on_conflict == "attach":
+            await note_child(runtime.instance_id, on_cancel)
         if not is_new and on_conflict == "reject":
             raise InstanceConflictError(f"there is a run {runtime.instance_id!r} already")
         self.begin(runtime)
@@ -160,12 +179,22 @@ class Workflow(Definitions, Messages):
             The runs that are not at their end.
         """
         self.crew.begin()
-        self.scheduler.begin()
-        for queue in self.queues:
-            queue.begin()
+        self.oversee()
         unfinished = (Status.ENQUEUED, Status.RUNNING, Status.SLEEPING, Status.WAITING)
         found = await self.instances.records(status=unfinished)
         return [Handle(self, record.instance_id) for record in found if record.program in self.functions]
+
+    def oversee(self) -> None:
+        """Start what is scheduled, and let go what is queued, as long as this process runs."""
+        self.scheduler.begin()
+        for queue in self.queues:
+            queue.begin()
+
+    async def stop_overseeing(self) -> None:
+        """Leave that to other processes."""
+        await self.scheduler.stop()
+        for queue in self.queues:
+            await queue.stop()
 
     def go_on(self, record: Record) -> bool:
         """Go on with a run in the background, if it is one of these workflows; gives whether it is."""
@@ -260,9 +289,7 @@ class Workflow(Definitions, Messages):
             grace: how long a step may take to end, in seconds; a run is left with its next checkpoint,
                 and a step that takes longer is run again.
         """
-        await self.scheduler.stop()
-        for queue in self.queues:
-            await queue.stop()
+        await self.stop_overseeing()
         await self.crew.stop(grace)
         await self.runs.stop()
         await self.instances.close()

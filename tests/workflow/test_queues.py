@@ -60,11 +60,11 @@ async def test_limits_hold_for_all_processes(store):
 
 
 async def test_priority_keys_and_delay(store):
-    shop = Shop(store, concurrency=1)
+    shop = Shop(store, concurrency=1, priority=-1)
     due = time.monotonic() + 1.0
     first = await shop.queue.start(shop.order, "first", delay=due - time.monotonic())
     low = await shop.queue.start(shop.order, "low", delay=due - time.monotonic())
-    high = await shop.queue.start(shop.order, "high", priority=1, delay=due - time.monotonic() - 0.1)
+    high = await shop.queue.start(shop.order, "high", priority=0, delay=due - time.monotonic() - 0.1)
     assert await first.status() is Status.PAUSED
     await shop.finish([first, low, high])
     assert shop.log == ["high", "first", "low"]
@@ -112,6 +112,49 @@ async def test_another_process_takes_over(store):
     assert [await other.wf.handle(handle.id).result(timeout=60) for handle in handles] == [0, 1, 2, 3]
     assert other.most == 1
     await other.wf.close()
+
+
+async def test_one_run_of_a_unique_key_at_a_time(store):
+    shop = Shop(store, concurrency=1)
+    first, same = [await shop.queue.start(shop.order, name, unique="stock") for name in ("a", "b")]
+    assert first == same
+    assert await first.result(timeout=60) == "a"
+    second = await shop.queue.start(shop.order, "c", unique="stock")
+    other = await shop.queue.start(shop.order, "d", unique="prices")
+    assert await shop.finish([second, other]) == ["c", "d"]
+    assert shop.log == ["a", "c", "d"]
+    assert len({first, second, other}) == 3
+    await shop.wf.close()
+
+
+async def test_calls_in_a_burst_are_one_run_with_the_last_arguments(store):
+    shop = Shop(store)
+    burst = [await shop.queue.start(shop.order, name, unique="stock", debounce=0.5) for name in "abc"]
+    assert len(set(burst)) == 1
+    assert await burst[0].result(timeout=60) == "c"
+    later = await shop.queue.start(shop.order, "d", unique="stock", debounce=0.1)
+    assert await later.result(timeout=60) == "d"
+    assert shop.log == ["c", "d"]
+    await shop.wf.close()
+
+
+async def test_a_call_after_the_burst_was_let_go_is_not_lost(store):
+    shop = Shop(store)
+    await shop.queue.start(shop.order, "a", unique="stock", debounce=0.0)
+    while "a" not in shop.log:
+        await asyncio.sleep(0.001)
+    again = await shop.queue.start(shop.order, "b", unique="stock", debounce=0.0)
+    assert await again.result(timeout=60) == "b"
+    assert shop.log == ["a", "b"]
+    await shop.wf.close()
+
+
+async def test_what_does_not_go_together_is_refused(store):
+    shop = Shop(store)
+    with pytest.raises(ValueError, match="give unique= as well"):
+        await shop.queue.start(shop.order, "a", debounce=1)
+    with pytest.raises(ValueError, match="one of unique= and id="):
+        await shop.queue.start(shop.order, "a", unique="x", id="y")
 
 
 @pytest.mark.parametrize("limits", [{"concurrency": 0}, {"per_key": 0}, {"rate": (0, 1)}, {"rate": (1, 0)}])
