@@ -9,6 +9,7 @@ def link() -> None:
         exceptions,
         files,
         instances,
+        shadows,
         standard,
         synchronization,
         tracebacks,
@@ -18,7 +19,7 @@ def link() -> None:
     from .program import DurableProgram
     from .steps import Step
 
-    for module in (caught_warnings, classes, exceptions, files, instances):
+    for module in (caught_warnings, classes, exceptions, files, instances, shadows):
         module.register_all()
     for module in (standard, synchronization, tracebacks, type_variables):
         module.register_all()

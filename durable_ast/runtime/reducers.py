@@ -8,6 +8,7 @@ from typing import Any
 
 from ..compiler.compile import find_source
 from ..errors import NoSourceCodeException
+from ..state.shadows import reduce_to_place
 from ..state.snapshot import Reduced, failure, importable, reduce_cell, register
 from . import sources
 from .environment import reduce_to_path
@@ -22,9 +23,9 @@ def _reduce_function(function: FunctionType) -> Reduced:
     back; no bytecode is saved."""
     if importable(function):
         return NotImplemented
-    named = reduce_to_path(function)
-    if named is not NotImplemented:
-        return named
+    for named in (reduce_to_path(function), reduce_to_place(function)):
+        if named is not NotImplemented:
+            return named
     ref = _ref(function)
     state = (
         function.__defaults__,

@@ -19,6 +19,7 @@ import weakref
 from types import GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
+from .shadows import reduce_to_place
 from .snapshot import IS_ON_THE_HEAP, PROTOCOL, Reduced, importable, register
 from .written_classes import is_named_tuple, reduce_named_tuple, take_written, write_again
 
@@ -32,6 +33,9 @@ def reduce_class(cls: type) -> Reduced:
         return NotImplemented
     if _is_of_c(cls):
         return _reduce_builtin(cls)
+    placed = reduce_to_place(cls)
+    if placed is not NotImplemented:
+        return placed
     if is_named_tuple(cls):
         return reduce_named_tuple(cls)
     meta = type(cls)

@@ -367,13 +367,7 @@ def reduce_cell(cell: CellType) -> Reduced:
     return _empty_cell, (), contents, None, None, _fill_cell
 
 
-# modules, methods, code
-
-
-def _reduce_module(module: ModuleType) -> Reduced:
-    if sys.modules.get(module.__name__) is not module:
-        raise TypeError(f"cannot save module {module.__name__!r}: it was not imported under that name")
-    return importlib.import_module, (module.__name__,)
+# methods, code
 
 
 def _reduce_method(method: MethodType) -> Reduced:
@@ -449,7 +443,6 @@ def _reduce_property(found: property) -> Reduced:
 
 
 register(CellType, reduce_cell)
-register(ModuleType, _reduce_module)
 register(MethodType, _reduce_method)
 register(CodeType, _reduce_code)
 register(object, _reduce_object)

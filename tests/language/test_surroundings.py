@@ -1,13 +1,16 @@
 """What stands around a durable function (the variables of the functions that enclose it) is no part
-of an instance: whoever goes on uses its own."""
+of an instance: whoever goes on uses its own.  PYTEST_DONT_REWRITE"""
 
 import contextlib
+import importlib.util
 
 import pytest
 
 from durable_ast import DurableBackend, PauseForEventException, make_durable
 
 from ..effects import LOG, step
+from ..everywhere import everywhere
+from . import twice
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +127,23 @@ async def test_inside_of_a_manager_that_is_entered_again():
     backend.publish_event("it", "go")
     await f(orchestration_backend=backend, instance_id="it")
     assert words == ["a", True]
+
+
+def loaded_again(module):
+    """Another module made from the same file, with the same name."""
+    spec = importlib.util.spec_from_file_location(module.__name__, module.__file__)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+other = loaded_again(twice)
+
+
+@everywhere()
+async def test_a_module_that_is_there_twice():
+    module, cls, function, thing = other, other.Thing, other.make, other.make()
+    await step(1)
+    same = [module is other, cls is other.Thing, function is other.make, type(thing) is other.Thing]
+    await step(2)
+    return same, cls is twice.Thing, type(function()) is cls, thing.__class__ is cls
