@@ -7,9 +7,8 @@ checkpoint that has it in effect, so an instance that dies meanwhile is asked ag
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DurableError, StoreError
@@ -23,6 +22,10 @@ CANCEL, TERMINATE, PAUSE = ".cancel", ".terminate", ".pause"
 
 _PATIENCE = 0.1
 """Seconds that an instance runs before anybody listens: most have ended by then."""
+
+
+_AGAIN = 1.0
+"""Seconds after which to look again into a mailbox that could not be read."""
 
 
 class Terminated(DurableError):
@@ -44,18 +47,29 @@ class Listener:
     def __init__(self, instance: Instance, root: Branch) -> None:
         self._instance = instance
         self._root = root
-        self._task: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._is_new = False
+        self._end_watch: Callable[[], object] | None = None
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
 
     def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._listen(), name="durable_ast control")
+        self._end_watch = self._instance.store.watch(self._instance.record.instance_id, self._look)
 
-    async def _listen(self) -> None:
-        name, seen = self._instance.record.instance_id, None
-        while True:
-            with contextlib.suppress(StoreError):
-                seen = await self._instance.store.changed(name, seen, 60.0)
-                self.obey(await self._instance.store.messages(name))
+    def _look(self) -> None:
+        """Something may be in the mailbox."""
+        self._is_new = True
+        if self._end_watch is not None and self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._read(), name="durable_ast control")
+
+    async def _read(self) -> None:
+        try:
+            while self._is_new:
+                self._is_new = False
+                self.obey(await self._instance.store.messages(self._instance.record.instance_id))
+        except StoreError:
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN, self._look)
+        finally:
+            self._reading = None
 
     def obey(self, messages: Iterable[Message]) -> None:
         """Do what was asked, if anything was."""
@@ -88,8 +102,11 @@ class Listener:
     def end(self) -> None:
         """The instance has ended, or is let go."""
         self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        if self._end_watch is not None:
+            self._end_watch()
+            self._end_watch = None
+        if self._reading is not None:
+            self._reading.cancel()
 
 
 def is_interrupted() -> bool:

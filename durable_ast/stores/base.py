@@ -7,6 +7,7 @@ epoch of its owner, and events are a mailbox beside it.  `adapt` lets the runtim
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import pickle
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from ..errors import InvalidEventNameError, InvalidInstanceIdError, TransactionError
+from ..errors import InvalidEventNameError, InvalidInstanceIdError, StoreError, TransactionError
 from ..state import snapshot
 from ..state.history import PREFIX as HISTORY
 from ..state.history import Checkpoint, history_in
@@ -312,6 +313,20 @@ class InstanceStore(StateStore, Store):
             seen: what the last call returned; None the first time, which returns at once.
             timeout: the longest wait, in seconds.
         """
+
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        """Have a function called in this event loop, soon and whenever something about an instance may
+        have changed, until what this returns is called."""
+        return asyncio.get_running_loop().create_task(self._watch_by_waiting(instance_id, callback)).cancel
+
+    async def _watch_by_waiting(self, instance_id: str, callback: Callable[[], None]) -> None:
+        seen: Any = None
+        while True:
+            try:
+                seen = await self.changed(instance_id, seen, 60.0)
+            except StoreError:
+                await asyncio.sleep(1.0)
+            callback()
 
     async def records(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -84,6 +84,9 @@ class DelegatingStore(InstanceStore):
 
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         return await self.inner.changed(instance_id, seen, timeout)
+
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        return self.inner.watch(instance_id, callback)
 
     async def select(self, selection: Selection) -> list[Record]:
         return await self.inner.select(selection)

@@ -29,7 +29,8 @@ from .answer import Answer, answer_of, kept
 from .base import NO_PARTS, InstanceBusy, InstanceStore, Parts, Selection, are_news, check_instance_id
 from .disk_file import pack, unpack
 from .disk_lock import FileLock
-from .memory import Notices, drop_parts, drop_transient, put_parts, stale
+from .memory import drop_parts, drop_transient, put_parts, stale
+from .notices import Notices
 from .threads import Threads
 
 T = TypeVar("T")

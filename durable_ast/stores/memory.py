@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import pickle
 import threading
 from collections.abc import Callable, Sequence
@@ -12,8 +11,8 @@ from typing import Any
 
 from ..errors import StaleOwnerError, StoreError
 from ..state.schema import Message, Outgoing, Record, State
-from .answer import call_in
 from .base import NO_PARTS, TRANSIENT, InstanceBusy, InstanceStore, Parts, Selection, are_news
+from .notices import Notices
 
 
 class InMemoryStateStore(InstanceStore):
@@ -140,6 +139,9 @@ class InMemoryStateStore(InstanceStore):
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         return await self.notices.wait(instance_id, seen, timeout)
 
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        return self.notices.watch(instance_id, callback)
+
     async def select(self, selection: Selection) -> list[Record]:
         return [record.copy() for record in selection.page(list(reversed(self._records.values())))]
 
@@ -196,86 +198,3 @@ def lost(record: Record) -> StoreError:
         f"instance {record.instance_id!r}: a checkpoint before this one could not be written, so this one was not written "
         "either; the last one that was is kept, and calling the instance again goes on from there"
     )
-
-
-_REMEMBERED = 100_000
-"""Of how many instances the last change is remembered; whoever waits for others looks once in vain."""
-
-
-class Notices:
-    """Wakes those in this process who wait for a change of an instance, or of any (None), in any
-    thread."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._forgotten = 0
-        self._versions: dict[str | None, int] = {}
-        """The count at the last change of each; of others it was `_forgotten` or less."""
-        self._waiting: dict[str | None, set[Callable[[], None]]] = {}
-        self._lock = threading.Lock()
-
-    def post(self, instance_id: str) -> None:
-        """Something about the instance has changed."""
-        waiting: set[Callable[[], None]] = set()
-        with self._lock:
-            self._count += 1
-            if len(self._versions) > _REMEMBERED:
-                self._versions.clear()
-                self._forgotten = self._count
-            for topic in (instance_id, None):
-                self._versions[topic] = self._count
-                waiting |= self._waiting.pop(topic, set())
-        for wake in waiting:
-            wake()
-
-    def post_waiting(self, concerns: Callable[[str | None], bool]) -> None:
-        """Something may have changed about those that are waited for and that this concerns."""
-        wakes: set[Callable[[], None]] = set()
-        with self._lock:
-            self._count += 1
-            for topic in [topic for topic in self._waiting if concerns(topic)]:
-                self._versions[topic] = self._count
-                wakes |= self._waiting.pop(topic)
-        for wake in wakes:
-            wake()
-
-    def post_all(self) -> None:
-        """Something may have changed about any instance."""
-        with self._lock:
-            self._count += 1
-            self._versions.clear()
-            self._forgotten = self._count
-            waiting = {wake for each in self._waiting.values() for wake in each}
-            self._waiting.clear()
-        for wake in waiting:
-            wake()
-
-    async def wait(self, instance_id: str | None, seen: Any, timeout: float) -> int:
-        """Wait for a version other than `seen`, `timeout` seconds at most; gives the version."""
-        loop = asyncio.get_running_loop()
-        woken: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            call_in(loop, _set, woken)
-
-        with self._lock:
-            version = self._versions.get(instance_id, self._forgotten)
-            if version != seen:
-                return version
-            self._waiting.setdefault(instance_id, set()).add(wake)
-        timer = loop.call_later(timeout, _set, woken)
-        try:
-            await woken
-        finally:
-            timer.cancel()
-            with self._lock:
-                waiting = self._waiting.get(instance_id, set())
-                waiting.discard(wake)
-                if not waiting:
-                    self._waiting.pop(instance_id, None)
-        return self._versions.get(instance_id, self._forgotten)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from abc import abstractmethod
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from ..state.schema import Message, Outgoing, Record, State
 from .answer import kept
 from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, check_instance_id
 from .lease import Lease, now
-from .memory import Notices, lost, stale
+from .memory import lost, stale
+from .notices import Notices
 from .remote import ConnectionBroke, Remote
 
 
@@ -299,6 +300,11 @@ class RemoteStore(InstanceStore):
         if not self._listens:
             await self._remote.ask(self._begin_to_listen, None, None)
         return await self.notices.wait(instance_id, seen, timeout)
+
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        if not self._listens:
+            self._remote.submit(self._begin_to_listen, None, None)
+        return self.notices.watch(instance_id, callback)
 
     # plain states
 

@@ -10,13 +10,13 @@ import asyncio
 import base64
 import itertools
 import pickle
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ..errors import CorruptStateError
 from ..state import snapshot
 from ..state.schema import Message, Outgoing, Record, State, Status
-from .base import NO_PARTS, Parts
+from .base import NO_PARTS, InstanceStore, Parts
 from .steps import Store
 from .two_methods import Entry, TwoMethodStore
 
@@ -112,6 +112,9 @@ class SevenMethodStore(TwoMethodStore):
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         """What others set is found by looking; each return is a chance to."""
         return await self.notices.wait(instance_id, seen, min(timeout, _POLL))
+
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        return InstanceStore.watch(self, instance_id, callback)
 
     # the seven methods
 

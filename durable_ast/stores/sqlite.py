@@ -9,7 +9,7 @@ import pickle
 import sqlite3
 import time
 import weakref
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,8 @@ from ..state.history import PREFIX as HISTORY
 from ..state.schema import Message, Outgoing, Record, State, Status
 from .answer import kept
 from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, are_news
-from .memory import Notices, lost, stale
+from .memory import lost, stale
+from .notices import Notices
 from .presence import Presence
 from .sizes import Size, Sizes, summed
 from .sqlite_rows import (
@@ -377,6 +378,10 @@ class SQLiteStore(InstanceStore):
         """Changes by this process wake at once, those by others within a tenth of a second."""
         with self._watch():
             return await self.notices.wait(instance_id, seen, timeout)
+
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        end_looking, end = self._watch.begin(), self.notices.watch(instance_id, callback)
+        return lambda: (end_looking(), end())
 
     async def select(self, selection: Selection) -> list[Record]:
         query, values = listing(selection)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from .answer import call_in
-from .memory import Notices
+from .notices import Notices
 from .sqlite_writer import SQLiteWriter
 
 _POLL = 0.1
@@ -37,15 +38,23 @@ class SQLiteWatch:
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
         """``with watch():`` somebody waits, in this event loop."""
+        end = self.begin()
+        try:
+            yield
+        finally:
+            end()
+
+    def begin(self) -> Callable[[], None]:
+        """The same until what this returns is called."""
         loop = asyncio.get_running_loop()
         self._waiting[loop] += 1
         if loop not in self._looking:
             self._looking.add(loop)
             self._look(loop)
-        try:
-            yield
-        finally:
-            self._waiting[loop] -= 1
+        return functools.partial(self._end, loop)
+
+    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._waiting[loop] -= 1
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._waiting[loop]:

@@ -19,7 +19,8 @@ from typing import Any, TypeAlias
 from ..errors import DurableError, StoreError
 from ..state.schema import Message, Outgoing, Record, State
 from .base import NO_PARTS, InstanceBusy, InstanceStore, Parts, Selection, are_news
-from .memory import Notices, drop_parts, drop_transient, put_parts, stale
+from .memory import drop_parts, drop_transient, put_parts, stale
+from .notices import Notices
 
 _MAILBOX = "mailbox"
 _PARTS = "parts"
@@ -358,6 +359,9 @@ class TwoMethodStore(InstanceStore):
 
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         return await self.notices.wait(instance_id, seen, timeout)
+
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        return self.notices.watch(instance_id, callback)
 
 
 def _named(error: Exception) -> str:

@@ -677,6 +677,27 @@ class StoreConformance:
                 await waiting
 
     @scenario
+    async def test_whoever_watches_is_called(self, place: Place) -> None:
+        store, other = place.open(), place.open()
+        calls: asyncio.Queue[None] = asyncio.Queue()
+        end = store.watch("one", lambda: calls.put_nowait(None))
+        async with asyncio.timeout(30):
+            await calls.get()
+            for publisher in (store, other, store):
+                await asyncio.sleep(0.15)
+                while not calls.empty():
+                    calls.get_nowait()
+                await asyncio.wrap_future(publisher.publish("one", "event", b""))
+                await calls.get()
+        end()
+        await asyncio.sleep(0.15)
+        while not calls.empty():
+            calls.get_nowait()
+        await asyncio.wrap_future(store.publish("one", "event", b""))
+        await asyncio.sleep(0.2)
+        assert calls.empty()
+
+    @scenario
     async def test_waiting_ends_with_the_time(self, place: Place) -> None:
         store = place.open()
         seen = await store.changed("one", None, 0)

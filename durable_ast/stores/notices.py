@@ -1,0 +1,111 @@
+"""Who in this process waits to hear that something about an instance has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .answer import call_in
+
+_REMEMBERED = 100_000
+"""Of how many instances the last change is remembered; whoever waits for others looks once in vain."""
+
+
+class Notices:
+    """Wakes those in this process who wait for a change of an instance, or of any (None), in any
+    thread; and calls those who watch one."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._forgotten = 0
+        self._versions: dict[str | None, int] = {}
+        """The count at the last change of each; of others it was `_forgotten` or less."""
+        self._waiting: dict[str | None, set[Callable[[], None]]] = {}
+        self._watching: dict[str | None, set[Callable[[], None]]] = {}
+        self._lock = threading.Lock()
+
+    def post(self, instance_id: str) -> None:
+        """Something about the instance has changed."""
+        waiting: set[Callable[[], None]] = set()
+        with self._lock:
+            self._count += 1
+            if len(self._versions) > _REMEMBERED:
+                self._versions.clear()
+                self._forgotten = self._count
+            for topic in (instance_id, None):
+                self._versions[topic] = self._count
+                waiting |= self._waiting.pop(topic, set())
+            waiting |= self._watching.get(instance_id, set())
+        for wake in waiting:
+            wake()
+
+    def post_waiting(self, concerns: Callable[[str | None], bool]) -> None:
+        """Something may have changed about those that somebody waits for, or watches, and that this
+        concerns."""
+        wakes: set[Callable[[], None]] = set()
+        with self._lock:
+            self._count += 1
+            for topic in [topic for topic in (self._waiting.keys() | self._watching.keys()) if concerns(topic)]:
+                self._versions[topic] = self._count
+                wakes |= self._waiting.pop(topic, set()) | self._watching.get(topic, set())
+        for wake in wakes:
+            wake()
+
+    def post_all(self) -> None:
+        """Something may have changed about any instance."""
+        with self._lock:
+            self._count += 1
+            self._versions.clear()
+            self._forgotten = self._count
+            waiting = {wake for each in (*self._waiting.values(), *self._watching.values()) for wake in each}
+            self._waiting.clear()
+        for wake in waiting:
+            wake()
+
+    def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
+        """Have a function called in this event loop, soon and after each change of an instance, until
+        what this returns is called."""
+        loop = asyncio.get_running_loop()
+        wake = functools.partial(call_in, loop, callback)
+        with self._lock:
+            self._watching.setdefault(instance_id, set()).add(wake)
+        loop.call_soon(callback)
+        return functools.partial(self._forget, self._watching, instance_id, wake)
+
+    def _forget(
+        self, topics: dict[str | None, set[Callable[[], None]]], topic: str | None, wake: Callable[[], None]
+    ) -> None:
+        with self._lock:
+            wakes = topics.get(topic, set())
+            wakes.discard(wake)
+            if not wakes:
+                topics.pop(topic, None)
+
+    async def wait(self, instance_id: str | None, seen: Any, timeout: float) -> int:
+        """Wait for a version other than `seen`, `timeout` seconds at most; gives the version."""
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            call_in(loop, _set, woken)
+
+        with self._lock:
+            version = self._versions.get(instance_id, self._forgotten)
+            if version != seen:
+                return version
+            self._waiting.setdefault(instance_id, set()).add(wake)
+        timer = loop.call_later(timeout, _set, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            self._forget(self._waiting, instance_id, wake)
+        return self._versions.get(instance_id, self._forgotten)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
