@@ -1,5 +1,5 @@
 """Servers for the tests of stores: those that the environment names, else those found running, else
-some of their own, started from what is installed."""
+some of their own, started from what is installed on the machine or has come with the extra `test`."""
 
 import os
 import uuid
@@ -35,7 +35,7 @@ def postgres_server(tmp_path_factory):
     if named:
         pytest.fail(f"DURABLE_TEST_POSTGRES names a server that does not answer: {named}")
     if not Postgres.is_installed():
-        pytest.skip("no PostgreSQL is installed; name a server in DURABLE_TEST_POSTGRES")
+        pytest.fail("no PostgreSQL: install durable-ast[test], which brings one, or name one in DURABLE_TEST_POSTGRES")
     server = Postgres(tmp_path_factory.mktemp("postgres"))
     yield server.url
     server.close()
@@ -77,7 +77,7 @@ def redis_server(tmp_path_factory):
     if named:
         pytest.fail(f"DURABLE_TEST_REDIS names a server that does not answer: {named}")
     if not Redis.is_installed():
-        pytest.skip("no Redis is installed; name a server in DURABLE_TEST_REDIS")
+        pytest.fail("no Redis: install durable-ast[test], which brings one, or name one in DURABLE_TEST_REDIS")
     server = Redis(tmp_path_factory.mktemp("redis"))
     yield server.url
     server.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -39,11 +40,11 @@ class FileLock:
                 raise InstanceBusy from error
             os.close(descriptor)
 
-    def close(self) -> None:
+    def close(self, _close: Callable[[int], None] = os.close) -> None:
         """Let others have it."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            _close(descriptor)  # when the interpreter ends, the module may be gone before its locks
 
     def __enter__(self) -> FileLock:
         return self

@@ -7,10 +7,12 @@ shared: where SQLite's own locks work, these do.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import uuid
+import weakref
 from pathlib import Path
 
 from .disk_lock import FileLock
@@ -38,6 +40,7 @@ class Presence:
         self._pid = 0
         self._name = ""
         self._lock: FileLock | None = None
+        _present.add(self)
 
     @property
     def name(self) -> str:
@@ -81,3 +84,12 @@ class Presence:
         self._lock, self._pid = None, 0
         with contextlib.suppress(OSError):  # others are still there
             self._folder.rmdir()
+
+
+_present: weakref.WeakSet[Presence] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for presence in list(_present):
+        presence.end()

@@ -32,13 +32,14 @@ class Report:
     kills: int = 0
     stops: int = 0
     restarts: int = 0
+    cuts: int = 0
     repeated_steps: int = 0
     reposts: int = 0
     stopped: set[int] = field(default_factory=set, repr=False)
 
     @property
     def disruptions(self) -> int:
-        return self.kills + self.stops + self.restarts
+        return self.kills + self.stops + self.restarts + self.cuts
 
 
 async def experiment(
@@ -64,7 +65,7 @@ async def experiment(
     backend = DurableBackend(store)
     for number in range(instances):
         await journey.start(number, instance_id=f"journey-{number}", orchestration_backend=backend)
-    fleet = [await _worker(server, log) for _ in range(_WORKERS)]
+    fleet = [await _worker(server, log, chance) for _ in range(_WORKERS)]
     posting = asyncio.create_task(_post(backend, instances, chance, report))
     troubling = asyncio.create_task(_trouble(server, log, fleet, chance, trouble, most, report))
     try:
@@ -93,8 +94,8 @@ async def experiment(
     return report
 
 
-async def _worker(server: Any, log: Path) -> asyncio.subprocess.Process:
-    environment = {**os.environ, "CHAOS_LOG": str(log)}
+async def _worker(server: Any, log: Path, chance: random.Random) -> asyncio.subprocess.Process:
+    environment = {**os.environ, "CHAOS_LOG": str(log), "CHAOS_CLOCK": str(chance.uniform(-2, 2))}
     command = (sys.executable, "-m", "tests.chaos.fleet", server.url, json.dumps(server.options))
     return await asyncio.create_subprocess_exec(*command, env=environment)
 
@@ -132,12 +133,12 @@ async def _trouble(
         await asyncio.sleep(chance.expovariate(1 / pause))
         place = chance.randrange(len(fleet))
         process = fleet[place]
-        match chance.choice(("kill", "stop", "restart")):
+        match chance.choice(("kill", "stop", "restart", "cut")):
             case "kill":
                 process.kill()
                 await process.wait()
                 report.kills += 1
-                fleet[place] = await _worker(server, log)
+                fleet[place] = await _worker(server, log, chance)
             case "stop":
                 process.send_signal(signal.SIGSTOP)
                 report.stopped.add(process.pid)
@@ -146,6 +147,8 @@ async def _trouble(
                 process.send_signal(signal.SIGCONT)
             case "restart":
                 report.restarts += await asyncio.to_thread(server.restart)
+            case "cut":
+                report.cuts += await asyncio.to_thread(server.cut)
 
 
 async def _check_results(store: InstanceStore, reposts: int) -> None:
@@ -153,7 +156,8 @@ async def _check_results(store: InstanceStore, reposts: int) -> None:
     twice = 0
     for record in await store.records():
         result = outcome_of(record)
-        letters, arms = result[:-2], result[-2:]
+        letters, notes, arms = result[:LETTERS], result[LETTERS:-2], result[-2:]
+        assert notes == list(range(LETTERS)), f"{record.instance_id} was told {notes} by the other of its pair"
         assert arms == ["left", "right"], f"{record.instance_id} gave {result}"
         once = [letter for place, letter in enumerate(letters) if place == 0 or letters[place - 1] != letter]
         assert once == list(range(len(once))), f"{record.instance_id} received {letters}"

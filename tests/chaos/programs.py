@@ -4,6 +4,7 @@ import asyncio
 import os
 
 from durable_ast import make_durable, wait_for_event
+from durable_ast.runtime.signals import send
 
 LETTERS = 3
 STEPS = 2 * LETTERS
@@ -27,12 +28,15 @@ async def side(instance: int, arm: str) -> str:
 
 @make_durable
 async def journey(instance: int) -> list[object]:
-    """Timers, messages, and branches."""
+    """Timers, messages from outside and from the other instance of its pair, and branches."""
     got: list[object] = []
     for leg in range(LETTERS):
         await note(instance, f"main {2 * leg}")
         await asyncio.sleep(0.02 * (instance % 10))
         got.append(await wait_for_event("letter"))
         await note(instance, f"main {2 * leg + 1}")
+        await send(f"journey-{instance ^ 1}", "leg", leg)
+    for _ in range(LETTERS):
+        got.append(await wait_for_event("leg"))
     got += await asyncio.gather(side(instance, "left"), side(instance, "right"))
     return got

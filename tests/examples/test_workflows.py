@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
@@ -111,20 +110,10 @@ def test_taskiq_broker(tmp_path: Path) -> None:
     assert run(tmp_path, "taskiq_broker") == ["save [42, 43]", "saved 85", "saved 85"]
 
 
-def test_redis_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    redis = pytest.importorskip("redis")
-    url = os.environ.get("DURABLE_TEST_REDIS", "redis://localhost:6379/0")
-    prefix = f"test_{uuid.uuid4().hex}"
-    with redis.Redis.from_url(url) as client:
-        try:
-            client.ping()
-        except redis.exceptions.ConnectionError:
-            pytest.skip("no Redis server is running; name one in DURABLE_TEST_REDIS")
-        monkeypatch.setenv("REDIS_URL", url)
-        monkeypatch.setenv("REDIS_PREFIX", prefix)
-        try:
-            killed_after(tmp_path, "redis_store", "transform 7")
-            assert run(tmp_path, "redis_store") == ["transform 7", "transformed 7"]
-        finally:
-            for key in client.scan_iter(f"{{{prefix}}}:*"):
-                client.delete(key)
+def test_redis_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("redis")
+    keys = request.getfixturevalue("redis_keys")
+    monkeypatch.setenv("REDIS_URL", keys.url)
+    monkeypatch.setenv("REDIS_PREFIX", keys.name)
+    killed_after(tmp_path, "redis_store", "transform 7")
+    assert run(tmp_path, "redis_store") == ["transform 7", "transformed 7"]

@@ -314,7 +314,7 @@ async def test_it_is_signed_and_encrypted_like_the_rest(ledger):
 
     keys = {"signing_key": "secret", "encryption_key": b"k" * 32}
     backend = ledger.backend(**keys)
-    backend.publish_event("it", "on")
+    await asyncio.wrap_future(backend.publish_event("it", "on"))
     assert await call(book, ledger, **keys) == "done"
     assert lines(ledger) == ["one"]
 
@@ -332,7 +332,7 @@ async def test_large_states_are_saved_with_it(ledger):
 
     backend = ledger.backend()
     for _ in range(3):
-        backend.publish_event("it", "on")
+        await asyncio.wrap_future(backend.publish_event("it", "on"))
     assert await call(book, ledger) == ["changed"] * 3 + ["3"]
 
 
