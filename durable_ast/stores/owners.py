@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import uuid
+
+from . import process
 
 
 class Owner:
@@ -21,6 +22,6 @@ class Owner:
     @property
     def name(self) -> str:
         """Its name; another one after a fork."""
-        if self._pid != os.getpid():
-            self._pid, self._name = os.getpid(), uuid.uuid4().hex
+        if self._pid != process.number:
+            self._pid, self._name = process.number, uuid.uuid4().hex
         return self._name

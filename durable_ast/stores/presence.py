@@ -15,6 +15,7 @@ import uuid
 import weakref
 from pathlib import Path
 
+from . import process
 from .disk_lock import FileLock
 
 
@@ -45,8 +46,8 @@ class Presence:
     @property
     def name(self) -> str:
         """Its name, which no other has; another one after a fork.  It is there from now on."""
-        if self._pid != os.getpid():
-            self._pid, self._name = os.getpid(), uuid.uuid4().hex
+        if self._pid != process.number:
+            self._pid, self._name = process.number, uuid.uuid4().hex
             if self._folder is not None:
                 self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._lock = FileLock(self._folder / self._name)
@@ -77,7 +78,7 @@ class Presence:
 
     def end(self) -> None:
         """It is there no more."""
-        if self._lock is None or self._folder is None or self._pid != os.getpid():
+        if self._lock is None or self._folder is None or self._pid != process.number:
             return
         self.forget(self._name)
         self._lock.close()

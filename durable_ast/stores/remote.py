@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from ..errors import StoreError
+from . import process
 from .answer import Answer, call_in
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Remote:
         self._jobs: list[_Job] = []
         self._is_running = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = os.getpid()
+        self._pid = process.number
         self._tasks: set[asyncio.Task[Any]] = set()
         _open.add(self)
 
@@ -87,7 +87,7 @@ class Remote:
         """End the thread, and what was started beside the jobs; what is waiting is done first."""
         with self._lock:
             loop, self._loop = self._loop, None
-        if loop is None or self._pid != os.getpid():
+        if loop is None or self._pid != process.number:
             return
 
         async def end() -> None:
@@ -102,7 +102,7 @@ class Remote:
         loop.call_soon_threadsafe(loop.stop)
 
     def _put(self, job: _Job) -> None:
-        if self._pid != os.getpid():
+        if self._pid != process.number:
             raise StoreError("a store that talks to a server cannot be used after fork(); open another one")
         with self._lock:
             self._jobs.append(job)

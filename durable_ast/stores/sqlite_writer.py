@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import queue
 import sqlite3
 import threading
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..errors import CorruptStateError, DurableError, StoreError
+from . import process
 from .answer import Answer, call_in
 from .sqlite_file import open_database, open_impatient, patiently
 from .sqlite_section import Section
@@ -89,7 +89,7 @@ class SQLiteWriter:
         _open_writers.add(self)
 
     def _reset(self) -> None:
-        self._pid = os.getpid()
+        self._pid = process.number
         self._jobs: queue.SimpleQueue[_Job | _Commits | Section | None] = queue.SimpleQueue()
         self._sections: set[Section] = set()
         """Those that are not over."""
@@ -155,7 +155,7 @@ class SQLiteWriter:
         share it, this is better.  Returns whether it is done; if it is not, nothing has happened.
         """
         connection = self._at_once
-        if connection is None or self._turns or self._submitted != self._done or self._pid != os.getpid():
+        if connection is None or self._turns or self._submitted != self._done or self._pid != process.number:
             return False
         if row[-2:] in self._broken:
             return False
@@ -203,7 +203,7 @@ class SQLiteWriter:
         """Finish what was submitted, and close the file; sections that are open are given up."""
         with self._starting:
             thread, self._thread = self._thread, None
-        if thread is not None and self._pid == os.getpid():
+        if thread is not None and self._pid == process.number:
             for section in list(self._sections):
                 section.give_up()
             self._jobs.put(None)
@@ -212,7 +212,7 @@ class SQLiteWriter:
     def finish(self) -> None:
         """Nobody will submit anything more: end the thread once it has done what it has; waits for
         nothing, so a garbage collector may call it."""
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None and self._pid == process.number:
             self._jobs.put(None)
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -222,14 +222,14 @@ class SQLiteWriter:
             self._put(commits)
 
     def _put(self, job: _Job | _Commits | Section) -> None:
-        if self._thread is None or self._pid != os.getpid():
+        if self._thread is None or self._pid != process.number:
             self._start()
         self._submitted += 1
         self._jobs.put(job)
 
     def _start(self) -> None:
         with self._starting:
-            if self._pid != os.getpid():  # a fork has the file open, but not the thread
+            if self._pid != process.number:  # a fork has the file open, but not the thread
                 if self.path == ":memory:":
                     raise StoreError("a SQLite store in memory cannot be used after fork(); use a file")
                 _of_the_parent.append((self._connection, self._at_once))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+from . import process
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,16 +25,16 @@ class Threads:
         self._start()
 
     def _start(self) -> None:
-        self._pid = os.getpid()
+        self._pid = process.number
         self._executor = ThreadPoolExecutor(self._count, self._name)
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function in one of the threads."""
-        if self._pid != os.getpid():  # after a fork, the executor has no threads, and does not know
+        if self._pid != process.number:  # after a fork, the executor has no threads, and does not know
             self._start()
         return self._executor.submit(function, *args, **kwargs)
 
     def close(self) -> None:
         """Finish what was submitted."""
-        if self._pid == os.getpid():
+        if self._pid == process.number:
             self._executor.shutdown()
