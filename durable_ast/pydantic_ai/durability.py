@@ -169,17 +169,26 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
         return self._mcp_config if kind == "mcp" else self._tool_config
 
     def get_wrapper_toolset(self, toolset: AbstractToolset[AgentDepsT]) -> AbstractToolset[AgentDepsT] | None:
-        """The toolset with its leaves made durable, also of those that come with the run."""
-        wrapped = super().get_wrapper_toolset(toolset)
+        """The toolset with its leaves made durable, also those that come with the run, or in place of
+        the agent's own."""
         if not self.in_durable_context:
-            return wrapped
+            return super().get_wrapper_toolset(toolset)
+        leaves: list[AbstractToolset[AgentDepsT]] = []
+        toolset.apply(leaves.append)
+        present = {id(leaf) for leaf in leaves}
+
+        for leaf in leaves:
+            known = self._toolsets_by_id.get(leaf.id or "")
+            if known is not None and known.wrapped is not leaf and id(known.wrapped) in present:
+                return super().get_wrapper_toolset(toolset)  # which refuses two of one id
 
         def durable(leaf: AbstractToolset[AgentDepsT]) -> AbstractToolset[AgentDepsT]:
-            if leaf.id in self._toolsets_by_id:
-                return leaf
+            known = self._toolsets_by_id.get(leaf.id or "")
+            if known is not None and known.wrapped is leaf:
+                return known
             return self._wrap_leaf_toolset(leaf) or leaf
 
-        return (wrapped or toolset).visit_and_replace(durable)
+        return toolset.visit_and_replace(durable)
 
     # ids and time
 

@@ -20,6 +20,8 @@ from opentelemetry.trace import get_current_span
 from pydantic import TypeAdapter
 from pydantic_ai import RunContext
 from pydantic_ai.durable_exec import (
+    JSON_CODEC,
+    CallToolResult,
     DurableOperationId,
     EventStreamHandlerId,
     JournalCallableOperationBackend,
@@ -29,6 +31,7 @@ from pydantic_ai.durable_exec import (
     ToolsetValidateToolArgumentsId,
 )
 from pydantic_ai.exceptions import ToolFailed
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.usage import RunUsage
 
 from ..errors import DurableError
@@ -39,6 +42,11 @@ from ..runtime.steps import unit as run_unit
 from .config import policy_of
 
 _USAGE = TypeAdapter(RunUsage)
+JSON_CODEC.load(
+    ModelResponse, {"parts": [], "kind": "response"}
+)  # pydantic prepares for these now, not in the first run
+JSON_CODEC.load(CallToolResult, {"result": None, "kind": "tool_return"})
+
 _IS_STREAM_A_RESPONSE = tuple(map(int, pydantic_ai.__version__.split(".")[:2])) >= (2, 60)
 """Whether pydantic-ai records the same for a streamed response as for one that came at once."""
 

@@ -227,3 +227,38 @@ async def test_the_classic_output():
 
     result = await agent.run("go", run_id="alone")
     assert sorted(item.tool_name for item in result.output.approvals) == ["remove", "spend"]
+
+
+async def test_whether_it_waits_can_be_said():
+    """Whatever the agent's output types are."""
+    waiting = DurableAgent(
+        office(output_type=[str, DeferredToolRequests]), Workflow("a", db=InMemoryStore()), approvals="signal"
+    )
+    running = asyncio.create_task(waiting.run("go", run_id="it"))
+    await answer_all(waiting, "it")
+    assert json.loads((await running).output) == ANSWERED
+
+    returning = DurableAgent(
+        office(output_type=[str, DeferredToolRequests]), Workflow("a", db=InMemoryStore()), approvals="return"
+    )
+    result = await returning.run("go", run_id="it")
+    assert sorted(item.tool_name for item in result.output.approvals) == ["remove", "spend"]
+    assert await returning.pending("it") == {}
+    with pytest.raises(ValueError, match="approvals must be one of"):
+        DurableAgent(office(), Workflow("a", db=InMemoryStore()), approvals="never")._durability(None)
+
+
+async def test_what_a_delegate_asks_is_listed_with_the_run_that_it_is_part_of():
+    wf = Workflow("agents", db=InMemoryStore())
+    clerk = DurableAgent(office(), wf)
+    boss = scripted([call("ask", "a")], None, name="boss")
+
+    @boss.tool_plain
+    async def ask() -> str:
+        return (await clerk.run("go")).output
+
+    agent = DurableAgent(boss, wf)
+    running = asyncio.create_task(agent.run("go", run_id="it"))
+    await answer_all(agent, "it")
+    assert json.loads(json.loads((await running).output)["a"]) == ANSWERED
+    assert LOG.count("model 0") == LOG.count("model 1") == 2

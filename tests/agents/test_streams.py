@@ -8,7 +8,7 @@ from pydantic_ai import Agent, AgentRunResultEvent
 from pydantic_ai.messages import ModelResponse, PartDeltaEvent, TextPart, ToolCallPart
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
-from durable_ast import InMemoryStore, SQLiteStore, Workflow
+from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
 from durable_ast.pydantic_ai import DurableAgent
 from durable_ast.runtime import event_log
 
@@ -180,14 +180,35 @@ async def test_effects_of_a_handler_are_not_repeated():
     assert LOG == ["function_tool_call", "look", "function_tool_result", "killed", "one ", "two"]
 
 
-async def test_a_stream_is_cancelled():
-    gate = asyncio.Event()
-    agent = durable(speaker("one ", "two ", "three", gate=gate), InMemoryStore())
-    async with agent.run_stream_events("go", run_id="it") as events:
-        async for event in events:
-            if "one" in str(event):
-                break
-    assert "three" not in LOG
+@pytest.mark.parametrize("way", ["by who listens", "by its handle"])
+async def test_a_stream_is_cancelled(way):
+    """The provider sees that nobody wants more."""
+
+    async def stream(messages, info):
+        try:
+            yield "one "
+            await asyncio.sleep(60)
+            yield "two"
+        finally:
+            note("closed")
+
+    agent = durable(Agent(FunctionModel(stream_function=stream), name="speaker"), InMemoryStore(), publish_events=True)
+
+    async def listen():
+        async with agent.run_stream_events("go", run_id="it") as events:
+            async for event in events:
+                if "one" in str(event):
+                    if way == "by who listens":
+                        break
+                    await agent.wf.handle("it").cancel()
+
+    if way == "by who listens":
+        await listen()
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            await listen()
+    assert LOG == ["closed"]
+    assert (await agent.wf.handle("it").info()).status is Status.CANCELLED
 
 
 async def test_a_long_log(monkeypatch):

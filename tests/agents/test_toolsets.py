@@ -231,6 +231,12 @@ def test_ids_of_toolsets_are_unique():
     assert Agent(TestModel(), name="a", toolsets=[one, one.prefixed("x")], capabilities=[AstDurability()])
 
 
+async def test_a_toolset_of_the_run_has_an_id_of_its_own():
+    agent = DurableAgent(scripted(*GREETING, toolsets=[greeter_with_id()]), Workflow("agents", db=InMemoryStore()))
+    with pytest.raises(UserError, match="same `id`"):
+        await agent.run("go", run_id="it", toolsets=[greeter_with_id()])
+
+
 async def test_a_tool_that_is_left_out_of_the_journal():
     """It is called again with the run."""
 

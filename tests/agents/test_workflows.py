@@ -4,16 +4,17 @@ import asyncio
 import json
 
 import pytest
-from pydantic_ai import Agent, FunctionToolset, RunContext
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai import Agent, FunctionToolset, RunContext, UsageLimitExceeded, UsageLimits
+from pydantic_ai.exceptions import ModelHTTPError, UserError
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import DynamicToolset
+from pydantic_ai.usage import RunUsage
 
 from durable_ast import InMemoryStore, InstanceConflictError, Workflow
 from durable_ast.backoff import constant
-from durable_ast.pydantic_ai import DurableAgent, TaskConfig, idempotency_key
+from durable_ast.pydantic_ai import DurableAgent, TaskConfig, durable_pipeline, durable_tool, idempotency_key
 
 from .scripted import LOG, Death, Killed, call, note, scripted
 
@@ -350,3 +351,142 @@ async def test_outputs_of_classes_inside_of_functions(wf):
     agent = DurableAgent(Agent(FunctionModel(model), output_type=list[City], name="cities"), wf)
     for _ in range(2):
         assert (await agent.run("x", run_id="it")).output == [City(name="Paris")]
+
+
+async def test_overrides(wf):
+    """Dependencies, tools and toolsets in their place, as ever."""
+    agent = scripted([call("look", "a")], None, deps_type=str)
+
+    @agent.tool
+    def look(ctx: RunContext) -> str:
+        note("look")
+        return f"seen by {ctx.deps}"
+
+    def touch() -> str:
+        note("touch")
+        return "touched"
+
+    durable = DurableAgent(agent, wf)
+    with durable.override(deps="Bob"):
+        assert (await durable.run("x", run_id="1", deps="Ada")).output == '{"a": "seen by Bob"}'
+    touch.__name__ = "look"
+    with durable.override(tools=[touch]):
+        assert (await durable.run("x", run_id="2")).output == '{"a": "touched"}'
+    others = FunctionToolset([touch], id="others")
+    with durable.override(toolsets=[others], tools=[]):
+        for _ in range(2):
+            assert (await durable.run("x", run_id="3")).output == '{"a": "touched"}'
+    assert LOG.count("touch") == 2 and LOG.count("look") == 1
+
+
+async def test_a_signal_in_a_pipeline(wf):
+    agent = DurableAgent(scripted("draft"), wf)
+
+    @durable_pipeline(wf, id="review-{topic}")
+    async def review(topic: str) -> str:
+        draft = (await agent.run(topic)).output
+        decision = await agent.signal("decision", timeout=60)
+        return f"{draft}: {decision['by']}"
+
+    await wf.complete("review-cats", "decision", {"by": "Ada"})
+    assert [await review("cats") for _ in range(2)] == ["draft: Ada"] * 2
+    assert LOG == ["model 0"]
+
+
+async def test_a_tool_that_is_a_task_of_its_own(wf):
+    down = [True]
+
+    @durable_tool(wf, retries=2, backoff=constant(0))
+    async def search(query: str) -> str:
+        note(f"search {query}")
+        if down:
+            down.pop()
+            raise ConnectionError
+        return f"found {query}"
+
+    agent = DurableAgent(scripted([call("search", "s", query="cats")], None, tools=[search]), wf)
+    for _ in range(2):
+        assert (await agent.run("x", run_id="it")).output == '{"s": "found cats"}'
+    assert LOG == ["model 0", "search cats", "search cats", "model 1"]
+
+
+async def test_limits_on_calls_of_tools():
+    store = InMemoryStore()
+
+    def made(death):
+        return DurableAgent(looker(*([call("look", str(n))] for n in range(9)), death=death), Workflow("w", db=store))
+
+    limits = UsageLimits(tool_calls_limit=2)
+    with pytest.raises(Killed):
+        await made(Death("model 2")).run("x", run_id="it", usage_limits=limits)
+    with pytest.raises(UsageLimitExceeded):
+        await made(Death()).run("x", run_id="it", usage_limits=limits)
+    assert LOG.count("look ") == 2
+
+
+async def test_a_run_that_counts_for_its_caller(wf):
+    """A usage that is given to a run has what it has spent, also if it is known already."""
+    agent = DurableAgent(looker([call("look", "a")], None), wf)
+    for _ in range(2):
+        usage = RunUsage()
+        result = await agent.run("x", run_id="it", usage=usage)
+        assert (usage.requests, usage.input_tokens) == (result.usage.requests, result.usage.input_tokens) == (2, 20)
+
+
+class Refused(Exception):
+    """As the library of a provider tells what a server has answered."""
+
+    def __init__(self, status_code):
+        self.status_code = status_code
+
+
+class Answered(Exception):
+    """As httpx does."""
+
+    def __init__(self, status_code):
+        self.response = Refused(status_code)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (ConnectionError(), 3),
+        (TimeoutError(), 3),
+        (Refused(503), 3),
+        (Refused(429), 3),
+        (Answered(500), 3),
+        (Refused(404), 1),
+        (Answered(401), 1),
+        (UserError("no"), 1),
+        (UsageLimitExceeded("enough"), 1),
+        (ExceptionGroup("all models", [Refused(400), Refused(503)]), 3),
+        (ExceptionGroup("all models", [Refused(400), Refused(401)]), 1),
+    ],
+    ids=repr,
+)
+async def test_what_is_tried_again(wf, error, attempts):
+    agent = scripted([call("act", "a")], None)
+
+    @agent.tool_plain
+    def act() -> str:
+        note("act")
+        raise error
+
+    durable = DurableAgent(agent, wf, tool_task_config=TaskConfig(retries=2, backoff=constant(0)))
+    with pytest.raises(type(error)):
+        await durable.run("x", run_id="it")
+    assert LOG.count("act") == attempts
+
+
+async def test_limits_are_final_whoever_wants_to_try_again(wf):
+    agent = scripted([call("act", "a")], None)
+
+    @agent.tool_plain
+    def act() -> str:
+        note("act")
+        raise UsageLimitExceeded("enough")
+
+    always = TaskConfig(retries=5, backoff=constant(0), retry_if=lambda error: True)
+    with pytest.raises(UsageLimitExceeded):
+        await DurableAgent(agent, wf, tool_task_config=always).run("x", run_id="it")
+    assert LOG.count("act") == 1
