@@ -101,6 +101,11 @@ def blocks_function() -> Function:
     return function_of(run_blocks.__code__, run_blocks.__globals__)
 
 
+def is_of_blocks(frame: Frame) -> bool:
+    """Whether a frame runs the blocks of a call; where none ever did, nothing is compiled to see that."""
+    return bool(blocks_function.cache_info().currsize) and frame.cr_code is blocks_function().compiled.code
+
+
 def start_blocks(call: Any) -> Frame:
     """A frame that runs the blocks of a call."""
     frame: Frame = blocks_function().running(None)(call)

@@ -15,7 +15,7 @@ from ..state.digest import digest
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceBusy, InstanceStore, check_instance_id
 from . import environment, sources
-from .appended import blocks_function, run_blocks, start_blocks
+from .appended import blocks_function, is_of_blocks, run_blocks, start_blocks
 from .branch import Branch
 from .call_stack import CallStack
 from .control import Listener, Paused, Terminated, is_interrupted
@@ -254,9 +254,8 @@ class DurableRuntime:
         if start is None:
             return Record(self.instance_id, self.program.label)
         record = Record(self.instance_id, self.program.label)
-        function = blocks_function()
-        if start.cr_code is function.compiled.code:
-            call = captured_start(function, start, run_blocks)
+        if is_of_blocks(start):
+            call = captured_start(blocks_function(), start, run_blocks)
         else:
             call = self.program.captured(start)
             record.arguments = digest(self.program.own_arguments(call))

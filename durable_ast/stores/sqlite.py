@@ -435,7 +435,7 @@ class SQLiteStore(InstanceStore):
         if self._held:
             await self._writer.submit_from_loop(lambda connection: bury(connection, self._owner.name))
         self._held.clear()
-        self._owner.end()
+        await asyncio.to_thread(self._owner.end)
         await asyncio.to_thread(self._writer.close)
 
 
