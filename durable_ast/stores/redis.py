@@ -5,6 +5,10 @@ whole or not at all, for all instances of the process that checkpoint at the tim
 store carry its name as their hash tag, so they are in one slot of a cluster; use stores of several
 names to spread over more.
 
+Scripts are what every server that speaks Redis's protocol has: Redis, Valkey, KeyDB, Dragonfly, Kvrocks,
+and what the clouds rent.  Where a user may not run them, the store says so; there is no second way of
+writing, with WATCH and MULTI, that would have to hold all that the script holds.
+
 What Redis confirms it may lose: with ``appendfsync everysec`` the last second when the machine dies,
 and whatever a replica did not have when it takes over.  An instance then goes on from an earlier
 checkpoint, and steps after that run again; set ``appendfsync always`` and do not fail over
@@ -166,6 +170,11 @@ class RedisStore(RemoteStore):
         except (ConnectionError, TimeoutError, OSError) as error:
             raise ConnectionBroke(f"Redis: {error}; what was asked may be done or not") from error
         except (RedisError, UnicodeError) as error:
+            if "evalsha" in str(error).lower():
+                raise StoreError(
+                    f"Redis: {error}; a RedisStore writes each transition with a script, so that it is done whole or not at "
+                    "all: let this user run scripts (ACL: +@scripting), or use a store in PostgreSQL or SQLite"
+                ) from error
             raise StoreError(f"Redis: {error}; nothing was changed, the last checkpoint is kept") from error
 
     async def _hashes(self, keys: Iterable[str]) -> list[dict[bytes, bytes]]:
