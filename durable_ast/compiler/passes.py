@@ -11,6 +11,7 @@ from types import CodeType
 from ..errors import UnsupportedSyntaxError
 from .assemble import Origin, assemble
 from .build import replaced
+from .captured import is_captured, targets
 from .compiled import Compiled, Live
 from .liveness import liveness
 from .lower import lower
@@ -23,7 +24,7 @@ from .running import running
 from .scope import bound_names, own_nodes
 from .source import FunctionSource
 from .supported import check
-from .suspension import COMPREHENSIONS, SCOPES
+from .suspension import COMPREHENSIONS
 
 _BOOKKEEPING = frozenset({BLOCK, CELLS, REENTRY, CHILD, LATE, SCRATCH})
 CLASS_CELL = "__class__"
@@ -72,8 +73,8 @@ def _compiled(source: FunctionSource) -> Compiled:
     args, free = _bare(lowered.args), [*source.plain.co_freevars, *INTRINSICS]
     code = assemble(lowered, origin, args, running(lowered, ()), free)
     inlined = _inlined(source, own)
-    unshared = inlined | _shared_by_comprehensions(source, own)
-    cells = tuple(name for name in shared_variables(code) if not is_hidden(name) and name not in unshared)
+    shared = tuple(name for name in shared_variables(code) if not is_hidden(name) and name not in inlined)
+    cells = _without_those_of_comprehensions(shared, source, own)
     if cells:
         code = assemble(lowered, origin, args, running(lowered, cells), free)
     listed = dict.fromkeys([*code.co_varnames, *code.co_cellvars])
@@ -111,36 +112,17 @@ def _inlined(source: FunctionSource, own: Iterable[ast.AST]) -> set[str]:
     return {mangled(name, source.class_name) for name in names - bound_names(source.node)}
 
 
-def _shared_by_comprehensions(source: FunctionSource, own: Iterable[ast.AST]) -> set[str]:
-    """Variables that are called like one of a comprehension, which alone a function inside of that has.
+def _without_those_of_comprehensions(
+    shared: tuple[str, ...], source: FunctionSource, own: Iterable[ast.AST]
+) -> tuple[str, ...]:
+    """Leave out variables that are called like one of a comprehension, which is the one that is shared.
 
     Code objects of Python 3.12 and later do not tell the two apart; and CPython lets an inlined
     comprehension write to the variable around it if that is declared ``nonlocal``, as cells are in a twin.
     """
-    names: set[str] = set()
-    for node in own:
-        if isinstance(node, COMPREHENSIONS):
-            names |= _targets(node)
-    return {mangled(name, source.class_name) for name in names if not _is_captured(source.node.body, name)}
-
-
-def _targets(node: ast.ListComp | ast.SetComp | ast.DictComp) -> set[str]:
-    targets = [generator.target for generator in node.generators]
-    return {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
-
-
-def _is_captured(nodes: Iterable[ast.AST], name: str) -> bool:
-    """Whether a nested function reads the variable `name` of the function that these nodes are of."""
-    for node in nodes:
-        if isinstance(node, (*SCOPES, ast.GeneratorExp)):
-            if any(isinstance(inner, ast.Name) and inner.id == name for inner in ast.walk(node)):
-                return True
-        elif isinstance(node, COMPREHENSIONS) and name in _targets(node):
-            if _is_captured([node.generators[0].iter], name):
-                return True
-        elif _is_captured(ast.iter_child_nodes(node), name):
-            return True
-    return False
+    names = {name for node in own if isinstance(node, COMPREHENSIONS) for name in targets(node)}
+    spelled = {mangled(name, source.class_name): name for name in names}
+    return tuple(name for name in shared if name not in spelled or is_captured(source.node.body, spelled[name]))
 
 
 def _bare(args: ast.arguments) -> ast.arguments:

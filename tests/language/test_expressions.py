@@ -283,10 +283,28 @@ async def test_a_keyword_that_is_given_twice():
 async def test_a_captured_variable_of_a_comprehension_is_not_the_one_around_it():
     i, j, k = 20, 30, 40
     other = lambda: k  # noqa: E731
+
+    def has_its_own():
+        i = [(lambda i=i: i) for i in range(2)]
+        return [item() for item in i]
+
+    def has_none():
+        return [i for i in range(2)]
+
     await step("before")
     items = {(lambda: i) for i in range(5)}
     found = {item() for item in items}, i
     await step("after")
     rows = [[(lambda: (i, j)) for j in range(2)] for i in range(3)]
     await step("nested")
-    return found, i, j, k, other(), [cell() for row in rows for cell in row], {item() for item in items}
+    return (
+        found,
+        i,
+        j,
+        k,
+        other(),
+        has_its_own(),
+        has_none(),
+        [cell() for row in rows for cell in row],
+        {item() for item in items},
+    )
