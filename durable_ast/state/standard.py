@@ -14,6 +14,7 @@ from .snapshot import Reduced, failure, global_object, place_of, register, regis
 
 def register_all() -> None:
     """Let snapshots save these."""
+    register(re.Pattern, _reduce_pattern)
     register(re.Match, _reduce_match)
     register(struct.Struct, _reduce_struct)
     register(memoryview, _reduce_memoryview)
@@ -29,6 +30,12 @@ def register_all() -> None:
 
 
 # matches, structs, views
+
+
+def _reduce_pattern(pattern: re.Pattern[Any]) -> Reduced:
+    if pattern.pattern is None:  # that of an `re.Scanner`
+        raise TypeError("cannot save a pattern that was not compiled from a text")
+    return NotImplemented
 
 
 def _reduce_match(match: re.Match[Any]) -> Reduced:

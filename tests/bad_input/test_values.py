@@ -1,6 +1,7 @@
 """Values that cannot be pickled, in every place where something is saved."""
 
 import asyncio
+import re
 import threading
 import warnings
 
@@ -181,3 +182,16 @@ async def test_the_result_of_a_task(backend):
         assert await use(orchestration_backend=backend, instance_id="it") == "Connection"
     if caught:  # it is said once in a process
         assert "the result of a task" in str(caught[0].message) and "Connection" in str(caught[0].message)
+
+
+async def test_a_pattern_without_a_text(backend):
+    @make_durable
+    async def scans(text):
+        scanner = re.Scanner([(r"\w+", lambda scanner, found: found), (r"\s+", None)])
+        await step()
+        return scanner.scan(text)[0]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotPersistableWarning)
+        assert await scans("a b", orchestration_backend=backend, instance_id="it") == ["a", "b"]
+        assert await scans("a b", orchestration_backend=backend, instance_id="it") == ["a", "b"]
