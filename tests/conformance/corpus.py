@@ -18,7 +18,8 @@ from types import CodeType
 
 from durable_ast import DurableError
 from durable_ast.compiler.code_objects import nested_codes
-from durable_ast.compiler.compile import compile_function
+from durable_ast.compiler.compile import find_source
+from durable_ast.compiler.passes import assemble_twin, compile_source
 
 _ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -60,8 +61,8 @@ def compile_files(files: list[Path]) -> Report:
         for code in _async_functions(path):
             where = f"{path}:{code.co_firstlineno}: {code.co_qualname}"
             try:
-                compiled = compile_function(code, {"__name__": path.stem, "__file__": str(path)})
-                compiled.twin, compiled.live  # both are made when they are first wanted
+                compiled = compile_source(find_source(code, {"__name__": path.stem, "__file__": str(path)}))
+                assemble_twin(compiled)
             except DurableError as error:
                 report.refused.append(f"{where}: {error}")
             except Exception:

@@ -1,11 +1,13 @@
 """Run a program plainly, durably, and from each of its checkpoints, and compare."""
 
 import asyncio
+import contextlib
 import hashlib
 import linecache
 import pickle
 import sys
 import warnings
+from collections.abc import Iterator
 from types import ModuleType
 
 from durable_ast import DurableBackend, UnsupportedSyntaxError, make_durable
@@ -21,8 +23,7 @@ def check(text: str) -> int:
     Raises:
         AssertionError: two of them differ.
     """
-    module = _module(text)
-    try:
+    with module_of(text) as module:
         plainly = asyncio.run(outcome(module.program))
         if len(plainly[1]) > MOST_EFFECTS:
             return 1
@@ -40,21 +41,23 @@ def check(text: str) -> int:
             expected = plainly[0], plainly[1][executed:]
             assert again == expected, f"resumed from state {number} of {len(kept)}:\n{again}\n{expected}"
         return 2 + len(kept)
-    finally:
-        del sys.modules[module.__name__]
 
 
-def _module(text: str) -> ModuleType:
-    """The program in a module that is found again by its name."""
+@contextlib.contextmanager
+def module_of(text: str) -> Iterator[ModuleType]:
+    """A module of this text, which is found again by its name for as long as it is needed."""
     name = "fuzz_" + hashlib.sha256(text.encode()).hexdigest()[:16]
     module = ModuleType(name)
     module.__file__ = f"/tests/fuzz/{name}.py"
     linecache.cache[module.__file__] = (len(text), None, text.splitlines(keepends=True), module.__file__)
     sys.modules[name] = module
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)
-        exec(compile(text, module.__file__, "exec"), module.__dict__)
-    return module
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            exec(compile(text, module.__file__, "exec"), module.__dict__)
+        yield module
+    finally:
+        del sys.modules[name]
 
 
 def _durably(module: ModuleType, store: RecordingStore) -> tuple[object, list[object]]:
