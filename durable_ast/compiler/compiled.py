@@ -56,7 +56,7 @@ class Managers:
 
     Attributes:
         around: by point number, outermost first; points without any are left out.
-        entering: the points that wait for an ``__aenter__``.
+        entering: the points that wait for an ``__aenter__``, or for the manager.
     """
 
     around: dict[int, tuple[Manager, ...]]

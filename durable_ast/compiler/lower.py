@@ -349,9 +349,14 @@ class Lowering(Expressions):
         manager = self.holder("cm")
         entered = None if item.optional_vars is None else self.holder("w")
         with self.operands():
-            context = self.linear(item.context_expr)
+            awaited = item.context_expr.value if isinstance(item.context_expr, ast.Await) else None
+            context = self.linear(item.context_expr if awaited is None else awaited)
             with self.block() as opening:
-                self.assign(manager, context, item.context_expr)
+                if awaited is None:
+                    self.assign(manager, context, item.context_expr)
+                else:
+                    self.point(PointKind.AWAIT, context, item.context_expr, store(manager))
+                    context = at(ast.Await(context), item.context_expr)
                 enter = at(call(".aenter", load(manager)), item.context_expr)
                 targets = [] if entered is None else [store(entered)]
                 self.point(PointKind.AWAIT, enter, item.context_expr, *targets)

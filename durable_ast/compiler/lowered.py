@@ -112,8 +112,8 @@ class With:
 
 @dataclass(slots=True, eq=False)
 class AsyncWith:
-    """``async with``, one item: `opening` evaluates CONTEXT into `manager` and awaits its
-    ``__aenter__``; `body` holds the rest, ``__aexit__`` included."""
+    """``async with``, one item: `opening` evaluates CONTEXT into `manager`, which it may await, and
+    awaits its ``__aenter__``; `body` holds the rest, ``__aexit__`` included."""
 
     context: ast.expr
     manager: str

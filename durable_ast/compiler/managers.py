@@ -48,7 +48,7 @@ def _statement(lowered: Lowered, statement: Statement, around: tuple[Manager, ..
         case AsyncWith(opening=opening):
             _block(lowered, opening, around, found)
             assert opening.span is not None
-            found.entering.add(opening.span.last)
+            found.entering.update(range(opening.span.first, opening.span.last + 1))
             _block(lowered, statement.body, (*around, *_manager(lowered, statement)), found)
         case With():
             _block(lowered, statement.body, (*around, *_manager(lowered, statement)), found)

@@ -187,8 +187,9 @@ class _Reenter(Running):
     def _enter_again(self, node: With | AsyncWith, enter: ast.expr, span: Span | None) -> list[ast.stmt]:
         """Enter a manager that could not be saved, then fetch the locals that had to wait for it.
         Should that fail, it fails as an ordinary exception at this place: there is no point to go
-        to any more."""
-        if span is None or not is_reenterable(node):
+        to any more.  A cancellation is for that point: it is put off, and the manager entered once
+        more."""
+        if span is None or not is_reenterable(node) or self._flavour is not Flavour.COROUTINE:
             return []
         assert node.manager is not None
         entering: list[ast.stmt] = [assign(node.manager, node.context), assign(SCRATCH, enter)]
@@ -196,18 +197,20 @@ class _Reenter(Running):
             entering.append(assign(node.entered, load(SCRATCH)))
         if node.target is not None:
             entering.append(assign(node.target, load(SCRATCH)))
-        late = call(attribute(load(CHILD), "entered"), constant(node.manager), load(node.manager), load(SCRATCH))
-        entering.append(assign(LATE, late))
+        late = call(attribute(load(CHILD), "entered"), load(node.manager), load(SCRATCH))
+        entering.append(assign(LATE, ast.Await(late)))
         for name in self._names:
             given = ast.Compare(constant(name), [ast.In()], [load(LATE)])
             value = ast.Subscript(load(LATE), constant(name), ast.Load())
             entering.append(ast.If(given, [assign(name, value)], []))
         entering.append(clear(LATE))
         give_up: list[ast.stmt] = [assign(REENTRY, constant(0)), ast.Raise(None, None)]
-        attempt = ast.Try(entering, [ast.ExceptHandler(load(ANY_EXCEPTION), None, give_up)], [], [])
+        put_off = call(attribute(load(CHILD), "is_put_off"))
+        once_more = ast.If(put_off, [assign(node.manager, load(LOST_MANAGER))], give_up)
+        attempt = ast.Try(entering, [ast.ExceptHandler(load(ANY_EXCEPTION), None, [once_more])], [], [])
         lost = ast.Compare(load(node.manager), [ast.Is()], [load(LOST_MANAGER)])
         test = ast.BoolOp(ast.And(), [load(REENTRY), _within(span), lost])
-        return [at(ast.If(test, [attempt], []), node.context)]
+        return [at(ast.While(test, [attempt], []), node.context)]
 
     def try_(self, node: Try) -> list[ast.stmt]:
         if node.span is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..runtime import cut, sources, staged
+from ..runtime import cut, sources, staged, unstaged
 from ..runtime.call_stack import CallStack
+from ..runtime.shared import look
 from ..state.history import Checkpoint
 from ..state.schema import BRANCHES, Record
 from ..stores.base import InstanceStore
@@ -48,14 +49,14 @@ class Saved:
         if data is None:
             return [Stack(CallStack())]
         if data.startswith(staged.MARK):
-            return [Stack(staged.look(data, unpickler))]
+            return [Stack(unstaged.stack_in(data, unpickler))]
         if not data.startswith(cut.MARK):
             return [Stack(CallStack.from_bytes(data, unpickler))]
         records = [data, *(part for name, part in self.parts.items() if cut.is_of_branch(name))]
         shared = self.parts.get(cut.SHARED)
-        objects = {} if shared is None else cut.objects_in(shared, unpickler)
+        objects = {} if shared is None else look(shared, unpickler)
         states = [
-            cut.state_of(part, lambda number: objects.get(number, cut.Elsewhere(number)), unpickler) for part in records
+            cut.seen_in(part, lambda number: objects.get(number, cut.Elsewhere(number)), unpickler) for part in records
         ]
         return [
             Stack(CallStack(state.calls, state.waiting), state.number, state.facts.name)

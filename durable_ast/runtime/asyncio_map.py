@@ -1,7 +1,7 @@
 """What asyncio's own coroutines become in a durable function.
 
 They are recognised by their code.  Those that wait with a plan of their own (`wait_for`, leaving a
-task group, a condition) are frames like the user's: the versions here are compiled in their place,
+task group or a timeout, a condition) are frames like the user's: the versions here are compiled in their place,
 and mean the same.  Those that only wait for other branches (a lock, a queue, `wait`) are begun again
 when the instance goes on; the locks, queues and tasks themselves are saved for what they mean.
 """
@@ -9,6 +9,7 @@ when the instance goes on; the locks, queues and tasks themselves are saved for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sys
 import time
@@ -93,6 +94,7 @@ async def leave_group(self: Any, et: type[BaseException] | None, exc: BaseExcept
         raise self._base_error
     if self._parent_cancel_requested and self._parent_task.uncancel() == 0:
         cancelled = None
+        await none_on_its_way(self._parent_task, 0)
     if cancelled is not None and not self._errors:
         raise cancelled
     if exc is not None and not isinstance(exc, asyncio.CancelledError):
@@ -113,6 +115,38 @@ async def all_done(group: Any) -> None:
             await group._on_completed_fut
         finally:
             group._on_completed_fut = None
+
+
+async def leave_timeout(self: Any, exc_type: Any, exc_val: Any, exc_tb: Any) -> bool | None:
+    """`asyncio.Timeout.__aexit__`.  Where it is over just as its block is left (a checkpoint was being
+    written, or no process was there), nobody is cancelled for it any more."""
+    is_expiring = self._state.value == "expiring"
+    result: bool | None = _at_its_end(asyncio.Timeout.__aexit__(self, exc_type, exc_val, exc_tb))
+    if is_expiring:
+        await none_on_its_way(self._task, self._cancelling)
+    return result
+
+
+def _at_its_end(coroutine: Any) -> Any:
+    """What a coroutine gives that does not wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError(f"{coroutine!r} waits")
+
+
+async def none_on_its_way(task: Any, requests: int) -> None:
+    """Let a request to cancel a task be gone that was taken back; before Python 3.13 it stays on its
+    way.
+
+    Args:
+        task: the task.
+        requests: how many others there are that it has heard of.
+    """
+    if task._must_cancel and task.cancelling() <= requests:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
 
 
 async def wait_on(self: asyncio.Condition) -> bool:
@@ -233,9 +267,10 @@ def operations() -> dict[int, Plan]:
         id(asyncio.wait.__code__): _begin_wait,
         id(wait_until.__code__): _again_wait,
         id(asyncio.TaskGroup.__aexit__.__code__): _Instead(leave_group),
+        id(asyncio.Timeout.__aexit__.__code__): _Instead(leave_timeout),
         id(locks.Condition.wait.__code__): _Instead(wait_on),
     }
-    unchanged = _codes(asyncio.TaskGroup.__aenter__, asyncio.Timeout.__aenter__, asyncio.Timeout.__aexit__)
+    unchanged = _codes(asyncio.TaskGroup.__aenter__, asyncio.Timeout.__aenter__)
     known.update(dict.fromkeys(map(id, unchanged), as_it_is))
     waits_with_others = (locks.Condition.wait_for, *_methods_of(locks.Barrier))
     known.update({id(function.__code__): _Instead(function) for function in waits_with_others})

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import DurableError, NotPersistableError, TransactionError
 from ..state.delta import LARGE
 from ..state.pieces import Lists, Pieces
-from ..state.snapshot import failure
+from ..state.snapshot import failure, sealed
 from ..stores.base import NO_PARTS, Parts
 from ..stores.transactions import OpenTransaction
 from . import generators, staged
@@ -29,10 +29,11 @@ from .control import is_interrupted
 from .discard import discard
 from .effects import NO_EFFECTS, Effects
 from .frames import DrivenByHandError, Wrappers, capture, capture_plain, handled_in, position_of
-from .functions import Frame, resolve
+from .functions import Frame
 from .journal import Journal, Scope
+from .lost import Outside, Savable, names_of
 from .mailbox import Delivered
-from .unsaved import explain_unsaved, unsaved_result, warn_driven_by_hand
+from .unsaved import Problem, explain_unsaved, is_entering, unsaved_result, warn_driven_by_hand
 from .variables import Variables
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class Branch:
         halted: why it must not run any further, if so.
         region: the block of a transaction that it is in.
         variables: its context variables, when it last began to wait.
+        savable: which of the managers that it has entered can be saved.
     """
 
     __slots__ = (
@@ -152,7 +154,6 @@ class Branch:
         "_journal",
         "_lists",
         "_outer_error",
-        "_savable",
         "_scope",
         "flights",
         "frame",
@@ -163,6 +164,7 @@ class Branch:
         "plans",
         "program_plans",
         "region",
+        "savable",
         "saves_steps",
         "siblings",
         "steps",
@@ -190,7 +192,7 @@ class Branch:
         self.halted: BaseException | None = None
         self.region: Region | None = None
         self._outer_error = sys.exception()
-        self._savable = staged.Savable()
+        self.savable = Savable(instance.managers)
 
     @property
     def in_step(self) -> bool:
@@ -338,9 +340,8 @@ class Branch:
                 data = self._with_more_than_locals(waiting, frame, flights)
         except Exception as problem:
             if within is not None:
-                raise NotPersistableError(
-                    explain_unsaved(self._stack(waiting, frame, flights), problem).text
-                ) from problem
+                unsaved = self._explained(self._stack(waiting, frame, flights), problem)
+                raise NotPersistableError(unsaved.text) from problem
             return self._not_saved(waiting, frame, flights, problem, pause is not None, step)
         finally:
             generators.saved.clear()
@@ -395,8 +396,11 @@ class Branch:
 
     def _with_more_than_locals(self, waiting: Waiting, frame: FrameType, flights: list[BaseException]) -> bytes:
         stack = self._stack(waiting, frame, flights)
-        lost = self._savable.lost(stack)
-        return staged.dumps(stack, lost) if lost else stack.to_bytes()
+        lost = self.savable.lost(stack.stack)
+        if not lost:
+            return stack.to_bytes()
+        facts, tail = (stack.steps, stack.variables), (stack.waiting, stack.flights)
+        return staged.MARK + sealed(staged.dumps(stack.stack, lost, facts, tail, Outside(names_of(lost))).data)
 
     def _stack(self, waiting: Waiting, frame: FrameType, flights: list[BaseException]) -> CallStack:
         return CallStack(capture(frame, WRAPPERS), waiting, flights, self.steps, self.variables)
@@ -437,19 +441,20 @@ class Branch:
                 raise  # a signal would end up with whoever drives it
             warn_driven_by_hand(driven)
             return None
-        innermost = stack.stack[-1]
-        entering = resolve(innermost.ref).compiled.managers.entering
-        if not pausing and innermost.block in entering:
-            return None  # a manager that has just been entered will be entered again
+        if not pausing and is_entering(stack):
+            return None
         if step is not None:
             reason = failure(stack.waiting)
             if reason is not None:
                 return self.stop(unsaved_result(stack, step, reason))
-        problem = explain_unsaved(stack, error)
+        problem = self._explained(stack, error)
         if self.instance.must_save(pausing):
             return self.stop(NotPersistableError(problem.text))
         problem.warn()
         return None
+
+    def _explained(self, stack: CallStack, error: Exception) -> Problem:
+        return explain_unsaved(stack, error, Outside(names_of(self.savable.lost(stack.stack))))
 
     def in_flight(self, raised: BaseException | None = None) -> list[BaseException]:
         """The exceptions being handled by user code, outermost first; with one that it is about to see."""

@@ -7,6 +7,7 @@ Each runs in a task of its own, driven like the root.  What they have reached is
 from __future__ import annotations
 
 import asyncio
+import atexit
 import weakref
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
@@ -53,6 +54,9 @@ class Branches:
         """Branches that are in none of these three wait for others."""
         self.cuts = Cuts(self)
         self.has_ended = False
+        self._loop = asyncio.get_running_loop()
+        _let_go_of_the_dead()
+        _at_work.add(self)
         root.siblings = self
         root.line = Line(ROOT, None, is_saved=True)
         root.program_plans = root.program_plans.concurrent
@@ -185,9 +189,25 @@ class Branches:
     def end(self) -> None:
         """The root has ended, and with it the instance; branches that are left are plain tasks now."""
         self.has_ended = True
+        _at_work.discard(self)
+        if self.are_dead:
+            self.abandon()
+            return
         self.cuts.let_go()
         for branch in self.live.values():
             branch.saves_steps = False
+
+    @property
+    def are_dead(self) -> bool:
+        """Whether their event loop is gone, and nothing can run any further."""
+        return self._loop.is_closed()
+
+    def abandon(self) -> None:
+        """Let go of all frames without running what is left of them."""
+        for branch in self.live.values():
+            if branch.frame is not None and branch.frame.cr_suspended:
+                abandon(branch.frame)
+        self.cuts.abandon()
 
     # waiting
 
@@ -286,6 +306,23 @@ def _is_being_cancelled(branch: Branch) -> bool:
     """Whether the task, which is running, will learn at its next await that it is cancelled."""
     task: Any = branch.task
     return task is not None and task._must_cancel is True  # also a task in C has this
+
+
+_at_work: set[Branches] = set()
+"""Kept alive until they end.  Were they collected with their event loop, the collector would take
+their frames apart one by one, and so run what is left of the user's blocks."""
+
+
+def _let_go_of_the_dead() -> None:
+    for branches in [branches for branches in _at_work if branches.are_dead]:
+        branches.abandon()
+        _at_work.discard(branches)
+
+
+@atexit.register
+def _let_go() -> None:
+    for branches in _at_work:
+        branches.abandon()
 
 
 def start_branch(

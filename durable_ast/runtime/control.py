@@ -105,7 +105,7 @@ class Listener:
         if self._end_watch is not None:
             self._end_watch()
             self._end_watch = None
-        if self._reading is not None:
+        if self._reading is not None and not self._reading.get_loop().is_closed():
             self._reading.cancel()
 
 

@@ -7,10 +7,11 @@ branches refer to is in one more record (see `parts`), and named by a number in 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import CellType
 from typing import Any, TypeAlias
@@ -23,6 +24,9 @@ from .branch_task import BranchTask
 from .call_stack import CallStack, FunctionCall, Waiting
 from .frames import capture_suspended
 from .generators import flying
+from .lost import Lost, Needs, Outside
+from .staged import dumps
+from .unstaged import MISSING, look
 from .variables import Variables
 
 MARK = b"\x02"
@@ -34,17 +38,54 @@ ROOT = 0
 SHARED = f"{BRANCHES}s"
 """The name of the record of what several branches refer to."""
 
-Header: TypeAlias = "tuple[int, int, bool]"
-"""Of a branch: its number, its place in the queue, whether it has ended."""
-
-Names: TypeAlias = "Callable[[Any], int | None]"
-"""Gives the number of an object that several branches refer to."""
-
 Unpickler: TypeAlias = "Callable[..., pickle.Unpickler]"
 """Makes what reads a record, like `snapshot.unpickler`."""
 
-Objects: TypeAlias = "Callable[[int], Any]"
-"""Gives the object of such a number."""
+Objects: TypeAlias = "Callable[[Any], Any]"
+"""Gives the object that has a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What can be told of a saved branch before its graph is read.
+
+    Attributes:
+        number: which branch it is.
+        order: its place in the queue.
+        ended: whether it has ended.
+        opens, needs, shared, spare: see `Graph`.
+    """
+
+    number: int
+    order: int
+    ended: bool
+    opens: tuple[int, ...]
+    needs: tuple[Needs, ...]
+    shared: frozenset[int]
+    spare: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The exceptions in the record of a branch.
+
+    Attributes:
+        inside: all of them, by id.
+        newest: the ids of those that have come last.
+        before: the record before these, to go back to if they end the instance.
+        held: the shared objects that it refers to, by number.
+        since, until: the first and the last writing of records whose shared objects go with it.
+    """
+
+    inside: Mapping[int, BaseException]
+    newest: frozenset[int] = frozenset()
+    before: bytes | None = None
+    held: frozenset[int] = frozenset()
+    since: int = 0
+    until: int = 0
+
+
+NO_ERRORS = Errors({})
 
 
 @dataclass(slots=True, eq=False)
@@ -65,10 +106,7 @@ class Line:
         first: the branch as it was before it began to run.
         begun: the step that has ended with an error, as it is begun anew.
         last: its last record.
-        errors: the exceptions in that, by id.
-        before: the record before the newest of those, to go back to if they end the instance.
-        newest: the ids of these.
-        held: the shared objects that the record to go back to refers to, by number.
+        errors: the exceptions in that.
     """
 
     number: int
@@ -84,10 +122,7 @@ class Line:
     first: State | None = None
     begun: Waiting | None = None
     last: bytes | None = None
-    errors: dict[int, BaseException] = field(default_factory=dict)
-    before: bytes | None = None
-    newest: frozenset[int] = frozenset()
-    held: frozenset[int] = frozenset()
+    errors: Errors = field(default_factory=lambda: NO_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +195,45 @@ def key_of(number: int) -> str:
     return f"{BRANCHES}{number}"
 
 
-def dump(state: State, names: Names | None) -> tuple[bytes, dict[int, Any]]:
-    """The graph of a branch, and the objects in it that can change, by id.
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A branch as bytes.
+
+    Attributes:
+        data: its pickles.
+        objects: the objects in it that can change, by id.
+        cells: variables that nobody in the branch may read, by id.
+        opens: the lost managers that the branch has entered, by number.
+        needs: what has to be there before it is read: at first, and after each of these managers.
+        shared: the objects that several branches refer to that it names, by number.
+        spare: those of them that nobody in this branch may read.
+    """
+
+    data: bytes
+    objects: dict[int, Any]
+    cells: dict[int, CellType]
+    opens: tuple[int, ...]
+    needs: tuple[Needs, ...]
+    shared: frozenset[int]
+    spare: frozenset[int]
+
+
+def dump(state: State, outside: Outside, lost: Sequence[Lost] = ()) -> Graph:
+    """The graph of a branch.
 
     Args:
         state: the branch.
-        names: names objects that are no part of the record; None if there are none.
+        outside: names what is no part of it.
+        lost: the managers that it has entered and that cannot be saved.
     """
+    if lost:
+        staged = dumps(state.calls, lost, state.facts.as_tuple(), (state.waiting, state.flights), outside)
+        opens = tuple(item.number for item in lost)
+        needs = tuple(needs.without(opens) for needs in staged.needs)
+        data = snapshot.sealed(staged.data)
+        objects = _sharable(staged.objects)
+        cells = _unnamed((cell for call in state.calls for cell in call.spare_cells.values()), objects, outside)
+        return Graph(data, objects, cells, opens, needs, *_numbers(outside))
     calls = [call.to_state() for call in state.calls]
     spare: dict[Any, CellType] = {}
     airborne: dict[int, tuple[Any, ...]] = {}
@@ -175,14 +242,38 @@ def dump(state: State, names: Names | None) -> tuple[bytes, dict[int, Any]]:
             airborne[id(call.generator)] = (*saved[:4], saved[6])
         spare.update(((index, name), cell) for name, cell in call.spare_cells.items())
     graph = state.facts.as_tuple(), state.waiting, calls, state.flights
+    outside.used.clear()
+
+    def is_shared(cell: CellType) -> bool:
+        number = outside.number(cell)
+        if number is not None and number not in outside.numbers:
+            outside.spare.add(number)
+        return number is not None
+
     with flying(airborne):
-        data, noted = snapshot.dumps_and_note(graph, spare, names)
-    objects = {key: obj for key, obj in noted.items() if not isinstance(obj, asyncio.Task)}
-    objects.update((id(cell), cell) for cell in spare.values())  # it may be another branch that reads it
-    return data, objects
+        data, noted = snapshot.dumps_and_note(graph, spare, None if outside.is_empty else outside, is_shared)
+    objects = _sharable(noted)
+    cells = _unnamed(spare.values(), objects, outside)
+    return Graph(data, objects, cells, (), (Needs.of(outside.used),), *_numbers(outside))
 
 
-def record_of(state: State, graph: bytes, before: bytes | None = None) -> bytes:
+def _unnamed(spare: Iterable[CellType], objects: Mapping[int, Any], outside: Outside) -> dict[int, CellType]:
+    """The spare cells that are not saved here; it may be another branch that reads them."""
+    return {id(cell): cell for cell in spare if id(cell) not in objects and outside.number(cell) is None}
+
+
+def _numbers(outside: Outside) -> tuple[frozenset[int], frozenset[int]]:
+    spare = frozenset(outside.spare)
+    return frozenset(outside.numbers) - spare, spare
+
+
+def _sharable(objects: dict[int, Any]) -> dict[int, Any]:
+    """What must be one object again where two branches have it: a task is found by its number, and the
+    token of a context variable is good in one branch only."""
+    return {key: obj for key, obj in objects.items() if not isinstance(obj, (asyncio.Task, contextvars.Token))}
+
+
+def record_of(state: State, graph: Graph, before: bytes | None = None) -> bytes:
     """The record of a branch.
 
     Args:
@@ -190,30 +281,60 @@ def record_of(state: State, graph: bytes, before: bytes | None = None) -> bytes:
         graph: what `dump` gave for it.
         before: its record before the errors in it.
     """
-    header = json.dumps([state.number, state.order, state.ended, len(before or b"")]).encode()
-    return MARK + snapshot.sealed(len(header).to_bytes(4, "little") + header + (before or b"") + graph)
+    needs = [needs.as_lists() for needs in graph.needs]
+    facts = [
+        state.number,
+        state.order,
+        state.ended,
+        len(before or b""),
+        graph.opens,
+        needs,
+        sorted(graph.shared),
+        sorted(graph.spare),
+    ]
+    header = json.dumps(facts).encode()
+    return MARK + snapshot.sealed(len(header).to_bytes(4, "little") + header + (before or b"") + graph.data)
 
 
 def header_of(data: bytes) -> Header:
-    """Which branch a record is of."""
+    """What a record says of its branch."""
     return _opened(data)[0]
 
 
+def before_of(data: bytes) -> bytes | None:
+    """The record to go back to that is in a record."""
+    return _opened(data)[1]
+
+
 def state_of(data: bytes, objects: Objects, unpickler: Unpickler = snapshot.unpickler) -> State:
-    """The branch in a record.
+    """The branch in a record that names no managers but foreign ones.
 
     Args:
         data: the record.
         objects: gives the objects that are named in it.
         unpickler: makes what reads it.
     """
-    reader = functools.partial(unpickler, persistent_load=objects)
     header, before, graph = _opened(data)
+    reader = functools.partial(unpickler, persistent_load=objects)
     (facts, waiting, saved, flights), spare = snapshot.loads_with_cells(graph, reader)
     calls = [FunctionCall.from_state(state) for state in saved]
     for (index, name), cell in spare.items():
         calls[index].cells[name] = cell
-    return State(*header, Facts(*facts), waiting, calls, flights, before)
+    return State(header.number, header.order, header.ended, Facts(*facts), waiting, calls, flights, before)
+
+
+def stages_of(data: bytes) -> memoryview:
+    """What `dumps` gave for a branch that has entered lost managers."""
+    return snapshot.opened(_opened(data)[2])
+
+
+def seen_in(data: bytes, shared: Objects, unpickler: Unpickler = snapshot.unpickler) -> State:
+    """The branch in a record, to look at."""
+    header, before, graph = _opened(data)
+    if header.opens:
+        calls, facts, (waiting, flights) = look(snapshot.opened(graph), shared, unpickler)
+        return State(header.number, header.order, header.ended, Facts(*facts), waiting, calls, flights, before)
+    return state_of(data, lambda name: shared(name) if isinstance(name, int) else MISSING, unpickler)
 
 
 def is_of_branch(name: str) -> bool:
@@ -223,15 +344,8 @@ def is_of_branch(name: str) -> bool:
 
 def stack_in(data: bytes) -> CallStack:
     """The call stack in the record of a branch, to look at."""
-    state = state_of(data, Elsewhere)
+    state = seen_in(data, Elsewhere)
     return CallStack(state.calls, state.waiting, state.flights, state.facts.steps)
-
-
-def objects_in(data: bytes, unpickler: Unpickler = snapshot.unpickler) -> dict[int, Any]:
-    """What several branches refer to, by number."""
-    objects, _ = snapshot.loads_with_cells(data, functools.partial(unpickler, persistent_load=Elsewhere))
-    found: dict[int, Any] = objects
-    return found
 
 
 class Elsewhere:
@@ -248,6 +362,8 @@ def _opened(data: bytes) -> tuple[Header, bytes | None, bytes]:
     """The header of a record, the record before its error, and its graph."""
     body = snapshot.opened(data.removeprefix(MARK))
     end = 4 + int.from_bytes(body[:4], "little")
-    number, order, ended, length = json.loads(bytes(body[4:end]))
+    number, order, ended, length, opens, needs, shared, spare = json.loads(bytes(body[4:end]))
     before = bytes(body[end : end + length]) or None
-    return (number, order, ended), before, bytes(body[end + length :])
+    wanted = tuple(Needs.from_lists(*each) for each in needs)
+    header = Header(number, order, ended, tuple(opens), wanted, frozenset(shared), frozenset(spare))
+    return header, before, bytes(body[end + length :])

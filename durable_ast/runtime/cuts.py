@@ -8,6 +8,7 @@ who is drawn in because of shared objects, is decided by `parts`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ from ..stores.transactions import OpenTransaction
 from .branch import Branch
 from .call_stack import CallStack
 from .cut import Line, capture, key_of
+from .discard import discard
 from .effects import NO_EFFECTS, Effects, united
 from .parts import Parts, Unsaved
-from .unsaved import Problem, explain_ended, explain_unsaved, unsaved_result
+from .unsaved import Problem, explain_ended, explain_unsaved, is_entering, unsaved_result
 
 if TYPE_CHECKING:
     from .branches import Branches
@@ -70,6 +72,9 @@ class Cuts:
         self._takes_all = False
         self._is_writing = False
         self._is_scheduled = False
+        self._is_held = False
+        self._context = contextvars.copy_context()
+        """Where the instance is known, whoever asks for a cut."""
         self._writer: asyncio.Task[None] | None = None
         self._ending: tuple[_Request, OpenTransaction] | None = None
         """The transaction that ends with the next cut, and what its branch waits for."""
@@ -77,7 +82,11 @@ class Cuts:
     @property
     def is_under_way(self) -> bool:
         """Whether a cut is being written, or about to be taken."""
-        return self._is_writing or self._is_scheduled
+        return self._is_writing or self._is_scheduled or self._is_held
+
+    def hold(self) -> None:
+        """Take no cut, because not every branch stands where it could be captured."""
+        self._is_held = True
 
     def take_all(self) -> None:
         """Save every branch."""
@@ -88,6 +97,12 @@ class Cuts:
         """There are no more cuts; nobody must wait for one."""
         _settle(self._requests, None)
         self._requests.clear()
+
+    def abandon(self) -> None:
+        """The event loop is gone."""
+        if self._writer is not None and not self._writer.done():
+            writing: Any = self._writer.get_coro()
+            discard(writing)
 
     def request(
         self, branch: Branch, effects: Effects = NO_EFFECTS, *, is_pause: bool = False, step: str | None = None
@@ -116,19 +131,20 @@ class Cuts:
         self._ending = request, opened
         if not self._is_scheduled:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._try_cut)
+            asyncio.get_running_loop().call_soon(self._try_cut, context=self._context)
         return request.written
 
     def go_on(self) -> None:
-        """A transaction is over, in which nothing could be saved."""
+        """Take cuts again: all branches are back, or a transaction is over, in which nothing could be saved."""
+        self._is_held = False
         if self._requests or self.unsaved or self.changed or self._takes_all:
             self._schedule()
 
     def _schedule(self) -> None:
         is_open = self._branches.instance.region is not None
-        if not self._is_scheduled and not self._is_writing and not is_open:
+        if not self.is_under_way and not is_open:
             self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._try_cut)
+            asyncio.get_running_loop().call_soon(self._try_cut, context=self._context)
 
     def _try_cut(self) -> None:
         self._is_scheduled = False
@@ -166,12 +182,15 @@ class Cuts:
         for branch in wanted:
             if _line(branch).state is None:
                 capture(branch)
-        records, failures = self.parts.write(wanted)
-        if failures and self._must_give_up(failures):
-            self.parts.lost(branch for branch in wanted if not _line(branch).ended)
+        written = self.parts.write(wanted, {request.branch for request in requests if not _line(request.branch).ended})
+        records, failures = written.records, written.failures
+        if written.dropped and self._must_give_up(written.dropped):
+            self.parts.give_up()
             records = {}
+            self.changed.update(wanted)
             failures = [_failure_of(branch, failures) for branch in wanted]
         else:
+            self.changed.update(written.dropped - {failure.branch for failure in failures})
             self.unsaved.clear()
             records.update(self._forgotten())
         self._refuse(requests, failures)
@@ -219,9 +238,11 @@ class Cuts:
         self._effects = [item for item in self._effects if key_of(_line(item[0]).number) not in records]
         return united(due)
 
-    def _must_give_up(self, failures: list[Unsaved]) -> bool:
-        """Whether others would refer to a branch of which nothing is stored."""
-        return any(failure.branch is self._branches.root or failure.branch in self.unsaved for failure in failures)
+    def _must_give_up(self, dropped: set[Branch]) -> bool:
+        """Whether others would refer to a branch of which nothing is stored, or one would be there
+        that nobody has begun."""
+        begun = {branch for new in self.unsaved for branch in (new, _line(new).parent)}
+        return self._branches.root in dropped or not begun.isdisjoint(dropped)
 
     def _forgotten(self) -> dict[str, bytes | None]:
         """The records of the branches that have ended and that nobody refers to any more."""
@@ -237,20 +258,32 @@ class Cuts:
             for request in requests:
                 if request.branch is not failure.branch or request.written.done():
                     continue
+                if not request.is_pause and is_entering(failure.origin.stack):
+                    continue
                 error = _error_of_step(failure, request)
                 if error is None and self._branches.instance.must_save(request.is_pause):
                     error = _error_of(failure)
                 if error is not None:
                     request.written.set_exception(error)
                 else:
-                    _problem(failure).warn()
+                    _warn(request, failure)
 
 
 def _failure_of(branch: Branch, failures: list[Unsaved]) -> Unsaved:
     """Why a branch is not saved, if others are not because they cannot be."""
     found = next((failure for failure in failures if failure.branch is branch), failures[0])
-    state = _line(branch).state or capture(branch)
-    return found if found.branch is branch else Unsaved(branch, state, found.error)
+    if found.branch is branch:
+        return found
+    failure = Unsaved(branch, _line(branch).state or capture(branch), found.error, found.names)
+    failure.origin = found
+    return failure
+
+
+def _warn(request: _Request, failure: Unsaved) -> None:
+    try:
+        _problem(failure).warn()
+    except Warning as error:  # the user wants an error instead
+        request.written.set_exception(error)
 
 
 def _error_of_step(failure: Unsaved, request: _Request) -> NotPersistableError | None:
@@ -265,7 +298,8 @@ def _error_of(failure: Unsaved) -> NotPersistableError:
     return NotPersistableError(_problem(failure).text)
 
 
-def _problem(failure: Unsaved) -> Problem:
+def _problem(failed: Unsaved) -> Problem:
+    failure = failed.origin
     stack, branch = failure.stack, failure.branch
     while not stack.stack:
         parent = _line(branch).parent
@@ -274,8 +308,8 @@ def _problem(failure: Unsaved) -> Problem:
         state = _line(branch).state or capture(branch)
         stack = CallStack(state.calls, state.waiting)
     if stack is failure.stack:
-        return explain_unsaved(stack, failure.error)
-    return explain_ended(failure.stack, stack, failure.error)
+        return explain_unsaved(stack, failure.error, failure.names)
+    return explain_ended(failure.stack, stack, failure.error, failure.names)
 
 
 def _is_gone(branch: Branch) -> bool:

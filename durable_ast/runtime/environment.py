@@ -105,11 +105,12 @@ _active: contextvars.ContextVar[Environment | None] = contextvars.ContextVar("du
 @contextlib.contextmanager
 def entered(function: FunctionType) -> Iterator[None]:
     """Save and restore in the environment of `function`."""
-    token = _active.set(Environment(function) if function.__closure__ else None)
+    before = _active.get()
+    _active.set(Environment(function) if function.__closure__ else None)
     try:
         yield
     finally:
-        _active.reset(token)
+        _active.set(before)  # a token would be refused where the event loop has died
 
 
 def path_of(obj: Any) -> Path | None:

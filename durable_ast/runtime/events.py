@@ -24,6 +24,7 @@ from .frames import arguments_of
 from .journal import current_run
 from .running_branch import current
 from .spans import is_over
+from .timers import until
 
 if TYPE_CHECKING:
     import datetime
@@ -207,23 +208,6 @@ async def sleep_to(branch: Branch, due: float, result: Any, *, saved: bool = Fal
     return result
 
 
-async def until(due: float) -> None:
-    """Wait for a time of the clock, in seconds since 1970.
-
-    As with `asyncio.sleep`, others get their turn and a cancellation arrives even if there is no time left.
-    """
-    left = due - time.time()
-    while True:
-        await asyncio.sleep(min(max(left, 0), _LONGEST_NAP))
-        left = due - time.time()
-        if left <= 0:
-            return
-
-
 async def _saved(branch: Branch, saving: Awaitable[None] | None) -> None:
     if saving is not None:
         await branch.saved(saving)
-
-
-_LONGEST_NAP = 60.0
-"""Seconds after which the clock is looked at again: it may have been set."""

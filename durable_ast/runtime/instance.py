@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import itertools
 import math
 import time
 from collections.abc import Awaitable, Sequence
@@ -17,7 +18,7 @@ from ..state.pieces import Pieces
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore, are_news
 from ..stores.transactions import OpenTransaction
-from . import generators, sources, staged
+from . import generators, sources, staged, unstaged
 from .branch import Asleep, Branch, Nap, Park, Signal, Stop, abandon, drive
 from .branch_task import install, uninstall
 from .branches import start_branch
@@ -102,6 +103,8 @@ class Instance:
         self.root_task: asyncio.Task[Any] | None = None
         self.seen = Seen()
         self.mailbox = Mailbox(store, record)
+        self.managers = itertools.count(1)
+        """The numbers of its managers that cannot be saved."""
         self.event_log = EventLog(self.parts)
         self.publishing = asyncio.Lock()
         """Keeps what is published in the order in which it is numbered."""
@@ -475,7 +478,7 @@ def stack_of(record: Record) -> CallStack:
     with generators.only_looking(), resources.only_looking():
         if data.startswith(CUT):
             return stack_in(data)
-        return staged.look(data) if data.startswith(staged.MARK) else CallStack.from_bytes(data)
+        return unstaged.stack_in(data) if data.startswith(staged.MARK) else CallStack.from_bytes(data)
 
 
 def _until(deadline: float | None) -> float:

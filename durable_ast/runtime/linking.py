@@ -6,7 +6,7 @@ from types import CellType
 
 from ..compiler.names import INTRINSICS
 from ..errors import PauseForEventException
-from . import async_generators, awaiting, events, functions, intrinsics, staged
+from . import async_generators, awaiting, events, functions, intrinsics, unstaged
 
 
 def bind() -> None:
@@ -16,7 +16,7 @@ def bind() -> None:
         ".await": awaiting.decide,
         ".pause": events.pause,
         ".Pause": PauseForEventException,
-        ".child": staged.child,
+        ".child": unstaged.child,
         ".aiter": async_generators.aiter,
         ".anext": async_generators.anext,
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import CellType
 from typing import Any
@@ -19,19 +19,29 @@ from typing import Any
 from ..state import snapshot
 from .branch import Branch
 from .call_stack import CallStack
-from .cut import SHARED, Line, State, capture, dump, key_of, record_of
+from .cut import SHARED, Errors, Graph, Line, State, before_of, capture, dump, header_of, key_of, record_of
+from .lost import Entered, Lost, Name, Outside, names_of
+from .shared import dumps as dumps_shared
 
 _AT_ONCE = 8
 """How many objects of one branch are given numbers one by one.  What an object holds is no longer
 seen once it has a number, so the next one may be none any more; but each takes another try."""
 
 
-class Unsaved(Exception):
-    """A branch cannot be saved."""
+_UNKNOWN = -1
+"""Stands for a version of what is shared that an earlier process has written."""
 
-    def __init__(self, branch: Branch, state: State, error: Exception) -> None:
+_REMEMBERED = 64
+"""How many versions of what is shared are kept, to go back to if an error ends the instance."""
+
+
+class Unsaved(Exception):
+    """A branch cannot be saved; `origin` is the one because of which, if it is not for itself."""
+
+    def __init__(self, branch: Branch, state: State, error: Exception, names: Outside) -> None:
         super().__init__(branch, state, error)
-        self.branch, self.error = branch, error
+        self.branch, self.error, self.names = branch, error, names
+        self.origin: Unsaved = self
         self.stack = CallStack(state.calls, state.waiting, state.flights)
 
 
@@ -41,11 +51,60 @@ class _Part:
 
     Attributes:
         objects: the objects that can change, by id; they are kept alive, so the ids stay theirs.
+        cells: variables that nobody in it may read, by id.
         numbers: the shared objects that it refers to.
+        spare: those that it names though it does not refer to them.
+        opens: the lost managers that it has entered, by number.
+        uses: those of others that it refers to.
     """
 
     objects: dict[int, Any] = field(default_factory=dict)
+    cells: dict[int, CellType] = field(default_factory=dict)
     numbers: frozenset[int] = frozenset()
+    spare: frozenset[int] = frozenset()
+    opens: frozenset[int] = frozenset()
+    uses: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What was shared once records had been written.
+
+    Attributes:
+        shared: the record of it.
+        numbers: the objects in that.
+        fixed: the branches that were written then because something of theirs had ended.
+        others: the records of the others before, of branches that share anything.
+    """
+
+    shared: bytes | None
+    numbers: frozenset[int] = frozenset()
+    fixed: frozenset[Branch] = frozenset()
+    others: Mapping[Branch, bytes | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is stored of a branch that is being written."""
+
+    part: _Part
+    last: bytes | None
+    errors: Errors
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `Parts.write` gives.
+
+    Attributes:
+        records: what has to be stored, by name; None for what is to be deleted.
+        failures: what kept branches from being saved.
+        dropped: all branches that are not saved, those included.
+    """
+
+    records: dict[str, bytes | None]
+    failures: list[Unsaved]
+    dropped: set[Branch]
 
 
 class Parts:
@@ -60,69 +119,192 @@ class Parts:
         self._parts: dict[Branch, _Part] = {}
         self._owner: dict[int, Branch | None] = {}
         """Whose record an object is in, by its id; None for the record of what is shared."""
+        self._spare_in: dict[int, set[Branch]] = {}
         self._shared: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
         self._uses: Counter[int] = Counter()
         self._next = 1
         self._in_shared: dict[int, Any] = {}
         self._written: bytes | None = None
+        self._written_before: bytes | None = None
+        self._version = 0
+        """How often records were written."""
+        self._written_at: dict[Branch, int] = {}
+        self._history: dict[int, _Version] = {0: _Version(None)}
+        self._stages: dict[int, int] = {}
+        """The highest lost manager that a shared object needs, by number."""
+        self._lost: dict[Branch, list[Lost]] = {}
+        self._entered: dict[Branch, list[Entered]] = {}
+        self._managers: dict[int, Name] = {}
+        """The names of lost managers and of what they gave, by id; the objects are kept alive."""
+        self._before_write: dict[Branch, _Before] = {}
+        """What is stored of the branches that are being written."""
 
-    def write(self, branches: Iterable[Branch]) -> tuple[dict[str, bytes | None], list[Unsaved]]:
-        """The records that have to be written so that these branches are saved as they stand; None
-        for one to be deleted.  With what kept a branch from being saved."""
+    def write(self, branches: Iterable[Branch], finished: Collection[Branch]) -> Written:
+        """The records that have to be written so that these branches are saved as they stand.
+
+        Args:
+            branches: the branches.
+            finished: those that have finished something, which must not be done again.
+        """
         records: dict[Branch, bytes] = {}
         failures: list[Unsaved] = []
         queue = dict.fromkeys(branches)
         tries: Counter[Branch] = Counter()
         shared: bytes | None = None
+        self._before_write.clear()
+        self._written_before = self._written
+        self._version += 1
+        noted: set[Branch] = set()
+        from_the_start: set[Branch] = set()
+        for branch in list(queue):
+            queue.update(dict.fromkeys(self._note_managers(branch, noted)))
         while queue:
             branch, _ = queue.popitem()
+            queue.update(dict.fromkeys(self._note_managers(branch, noted)))
             try:
                 data, again = self._write(branch, tries)
             except Unsaved as failure:
-                failures.append(failure)
                 records.pop(branch, None)
-                continue
-            records[branch] = data
-            queue.update(dict.fromkeys(again))
+                entered = self._entered_meanwhile(noted)
+                if entered:
+                    queue.update(dict.fromkeys([branch, *entered]))
+                    continue
+                failures = [*(other for other in failures if other.branch is not branch), failure]
+                begun = self._from_the_start(branch, tries)
+                if begun is not None:
+                    from_the_start.add(branch)
+                    records[branch], again = begun
+                    queue.update(dict.fromkeys(again))
+            else:
+                records[branch] = data
+                queue.update(dict.fromkeys(again))
             if not queue and self._shared:
-                queue.update(dict.fromkeys(self.moved & self._sharing()))
+                drawn_in = self.moved & self._sharing() - from_the_start - {failure.branch for failure in failures}
+                queue.update(dict.fromkeys(drawn_in))
             if not queue:
                 try:
                     shared, again = self._write_shared()
                 except Exception as error:
-                    failures.extend(Unsaved(branch, _state(branch), error) for branch in records)
-                    records.clear()
+                    names = Outside(self._managers)
+                    for branch in [branch for branch in records if self._parts[branch].numbers]:
+                        del records[branch]
+                        failures.append(Unsaved(branch, _state(branch), error, names))
                     break
                 queue.update(dict.fromkeys(again))
-        written: dict[str, bytes | None] = {key_of(_line(branch).number): data for branch, data in records.items()}
-        if shared != self._written:
+        failed = {failure.branch for failure in failures} - records.keys()
+        dropped = self._dropped(failed, records, shared) if failed else set()
+        written: dict[str, bytes | None] = {
+            key_of(_line(branch).number): data for branch, data in records.items() if branch not in dropped
+        }
+        if shared != self._written and not any(self._numbers_of(branch) for branch in dropped):
             written[SHARED] = self._written = shared
-        return written, failures
+        self._take_back(dropped)
+        self._written_at.update(dict.fromkeys(self._before_write, self._version))
+        before = {branch: self._before_write[branch].last for branch in self._before_write if self._numbers_of(branch)}
+        others = {branch: last for branch, last in before.items() if branch not in finished}
+        numbers = frozenset(self._shared) if self._written is not None else frozenset[int]()
+        fixed = frozenset(before.keys() - others.keys())
+        self._history[self._version] = _Version(self._written, numbers, fixed, others)
+        self._history.pop(self._version - _REMEMBERED, None)
+        return Written(written, failures, dropped)
 
-    def lost(self, branches: Iterable[Branch]) -> None:
-        """What `write` has given for these branches was not stored."""
-        self._written = None
+    def _dropped(self, failed: set[Branch], records: dict[Branch, bytes], shared: bytes | None) -> set[Branch]:
+        """The branches that must not be written as they stand, because one that cannot be saved is
+        stored as it stood before: what they share would not be of one moment, or a manager would be
+        missing that a record names."""
+        dropped = set(failed)
+        while True:
+            is_torn = shared != self._written and any(self._numbers_of(branch) for branch in dropped)
+            before = [self._stored(branch) for branch in dropped]
+            named = {number for part in before for number in part.uses}
+            stored = {number for part in before for number in part.opens}
+            entered = {item.number for branch in dropped for item in self._entered.get(branch, ())} - stored
+            more = {
+                branch
+                for branch in records.keys() - dropped
+                if (is_torn and self._numbers_of(branch))
+                or self._stored(branch).opens - self._parts[branch].opens & named
+                or self._parts[branch].uses & entered
+            }
+            if not more:
+                return dropped
+            dropped |= more
+
+    def _numbers_of(self, branch: Branch) -> frozenset[int]:
+        """The shared objects that a branch refers to, or has referred to as it is stored."""
+        now = self._parts.get(branch)
+        return self._stored(branch).numbers | (frozenset() if now is None else now.numbers)
+
+    def _stored(self, branch: Branch) -> _Part:
+        """What is in the stored record of a branch."""
+        before = self._before_write.get(branch)
+        return self._parts.get(branch, _Part()) if before is None else before.part
+
+    def _take_back(self, branches: Iterable[Branch]) -> None:
+        """What was to be written for these branches is not stored."""
         for branch in branches:
-            _line(branch).state = None
+            before = self._before_write.pop(branch, None)
+            line = _line(branch)
+            if before is not None:
+                self._replace(branch, before.part)
+                self._uses.subtract(line.errors.held)
+                self._uses.update(before.errors.held)
+                line.last, line.errors = before.last, before.errors
             self.moved.add(branch)
+            if not line.ended:
+                line.state = None
+
+    def give_up(self) -> None:
+        """Nothing of what `write` has given is stored."""
+        self._written = self._written_before
+        self._history[self._version] = replace(self._history[self._version - 1], fixed=frozenset(), others={})
+        self._take_back(list(self._before_write))
 
     def without(self, error: BaseException) -> dict[str, bytes | None]:
         """The records of the branches that an error has gone through, as they were before; so are
-        those of the branches that were cancelled because of it."""
+        those of the branches that were cancelled because of it, and what they share, if nobody else
+        has finished anything with that since."""
         causes = {id(each): each for each in _all_in(error)}
-        records: dict[str, bytes | None] = {}
+        back: dict[Branch, bytes] = {}
         for branch in self._parts:
             line = _line(branch)
             is_cancelled = line.ended and isinstance(line.waiting[1], asyncio.CancelledError)
-            if line.newest & causes.keys() or is_cancelled:
-                records[key_of(line.number)] = line.before
-        return {key: data for key, data in records.items() if data is not None}
+            if line.errors.before is not None and (line.errors.newest & causes.keys() or is_cancelled):
+                back[branch] = line.errors.before
+        together = self._as_of_before(back)
+        if together is not None:
+            return together
+        there = self._shared.keys()
+        return {key_of(_line(branch).number): data for branch, data in back.items() if header_of(data).shared <= there}
+
+    def _as_of_before(self, back: Mapping[Branch, bytes]) -> dict[str, bytes | None] | None:
+        """These records, with what is shared as it was then, and with those of other branches that have
+        gone on with it since and finished nothing; None if one has, or if there was no such moment."""
+        version = max((_line(branch).errors.since for branch in back), default=0)
+        then = self._history.get(version)
+        records = {**back}
+        for later in range(version + 1, self._version + 1):
+            since = self._history.get(later)
+            if since is None or not since.fixed <= back.keys():
+                return None
+            for branch, data in since.others.items():
+                if data is None and branch not in back:
+                    return None
+                records.setdefault(branch, data or b"")
+        if then is None or any(version > _line(branch).errors.until for branch in back):
+            return None
+        if not all(header_of(data).shared <= then.numbers for data in records.values()):
+            return None
+        found: dict[str, bytes | None] = {key_of(_line(branch).number): data for branch, data in records.items()}
+        if then.shared != self._written:
+            found[SHARED] = then.shared
+        return found
 
     @property
     def has_errors(self) -> bool:
         """Whether there are records to go back to."""
-        return any(_line(branch).before is not None for branch in self._parts)
+        return any(_line(branch).errors.before is not None for branch in self._parts)
 
     def forget(self, branch: Branch) -> str | None:
         """A branch that nobody refers to any more; gives the name of its record, if it has one."""
@@ -131,104 +313,182 @@ class Parts:
             return None
         self._replace(branch, _Part())
         del self._parts[branch]
+        self._written_at.pop(branch, None)
+        self._lost.pop(branch, None)
+        self._entered.pop(branch, None)
         self.moved.discard(branch)
         return key_of(_line(branch).number)
 
-    def adopt(self, shared: dict[int, Any]) -> None:
-        """These objects were restored from the record of what is shared."""
+    def adopt(self, data: bytes, numbers: frozenset[int]) -> None:
+        """What is shared is restored from this record, which holds objects of these numbers."""
+        self._next = max(numbers) + 1
+        self._written = data
+        self._history[0] = _Version(data, numbers)
+
+    def adopt_objects(self, shared: Mapping[int, Any]) -> None:
+        """These were read from it so far, by number."""
         for number, obj in shared.items():
             self._shared[number], self._numbers[id(obj)] = obj, number
-            self._next = max(self._next, number + 1)
-            self._uses[number] += 1  # a record to go back to may refer to it
 
-    def refers(self, branch: Branch, number: int) -> Any:
-        """The shared object of a number, to a branch that was restored and refers to it."""
-        part = self._parts.setdefault(branch, _Part())
-        if number not in part.numbers:
-            part.numbers |= {number}
-            self._uses[number] += 1
+    def adopt_branch(self, branch: Branch, data: bytes) -> None:
+        """A branch will be restored from this record."""
+        header, before = header_of(data), before_of(data)
+        uses = frozenset(number for needs in header.needs for number in needs.managers)
+        self._replace(
+            branch, _Part(numbers=header.shared, spare=header.spare, opens=frozenset(header.opens), uses=uses)
+        )
+        held = frozenset[int]() if before is None else header_of(before).shared
+        self._uses.update(held)
+        line = _line(branch)
+        line.last, line.errors = data, Errors({}, before=before, held=held, since=_UNKNOWN, until=_UNKNOWN)
+
+    def found(self, number: int) -> Any:
+        """The shared object of a number."""
         return self._shared[number]
+
+    def enters(self, branch: Branch, number: int, manager: Any, given: Any) -> None:
+        """A restored branch has entered a lost manager again."""
+        self._entered.setdefault(branch, []).append(Entered(number, manager, given))
+        self._managers = self._named_managers()
+
+    # managers
+
+    def _note_managers(self, branch: Branch, noted: set[Branch]) -> list[Branch]:
+        """Note the lost managers that a branch has entered; gives the branches that refer to one that
+        it has left."""
+        if branch in noted:
+            return []
+        noted.add(branch)
+        calls = _captured(branch).calls
+        lost = branch.savable.lost(calls) if any(call.managers for call in calls) else []
+        left = {item.number for item in self._entered.get(branch, ())} - {item.number for item in lost}
+        if not lost and not left:
+            return []
+        self._lost[branch], self._entered[branch] = lost, [*lost]
+        self._managers = self._named_managers()
+        return [other for other, part in self._parts.items() if part.uses & left]
+
+    def _named_managers(self) -> dict[int, Name]:
+        return names_of(item for items in self._entered.values() for item in items)
+
+    def _entered_meanwhile(self, noted: set[Branch]) -> list[Branch]:
+        """The branches that have entered lost managers since they were saved, and are not noted."""
+        known = {item.number for items in self._entered.values() for item in items}
+        moved = [branch for branch in self.moved - noted if not _line(branch).ended]
+        for branch in moved:
+            self._note_managers(branch, noted)
+        return [branch for branch in moved if any(item.number not in known for item in self._entered.get(branch, ()))]
+
+    def _outside(self) -> Outside:
+        return Outside(self._managers, self._numbers, lambda number: self._stages.get(number, 0))
 
     # one record
 
     def _write(self, branch: Branch, tries: Counter[Branch]) -> tuple[bytes, list[Branch]]:
         """The record of a branch, and the branches that have to be written once more, because of
         objects that are now known to be shared."""
-        line = _line(branch)
-        state = line.state or capture(branch)
+        state = _captured(branch)
         self.moved.discard(branch)
-        used: set[int] = set()
+        outside = self._outside()
         try:
-            graph, objects = dump(state, self._names(used))
+            graph = dump(state, outside, self._lost.get(branch, ()))
         except Exception as error:
-            raise Unsaved(branch, state, error) from error
-        inside = (*objects.values(), *(self._shared[number] for number in used))
+            raise Unsaved(branch, state, error, outside) from error
+        return self._keep(branch, state, graph, tries)
+
+    def _keep(self, branch: Branch, state: State, graph: Graph, tries: Counter[Branch]) -> tuple[bytes, list[Branch]]:
+        """The record with a graph; see `_write`."""
+        line = _line(branch)
+        objects = graph.objects
+        inside = (*objects.values(), *(self._shared[number] for number in graph.shared))
         errors = {id(obj): obj for obj in inside if isinstance(obj, BaseException)}
+        if branch not in self._before_write:
+            self._before_write[branch] = _Before(self._parts.get(branch, _Part()), line.last, line.errors)
         self._note_errors(branch, errors)
-        line.last = data = record_of(state, graph, line.before)
+        line.last = data = record_of(state, graph, line.errors.before)
         for key in objects.keys() & self._numbers.keys():
             del objects[key]
         again: dict[Branch, None] = {}
         tries[branch] += 1
-        for key, obj in objects.items():
-            if key not in self._owner or self._owner[key] is branch or snapshot.is_global(obj):
+        for key, obj in (*objects.items(), *graph.cells.items()):
+            holders = self._holders(key, branch, is_spare=key in graph.cells)
+            if not holders or snapshot.is_global(obj):
                 continue
-            other = self._owner[key]
             self._share(obj)
-            again[branch] = None
-            if other is not None:
-                again[other] = None
+            again.update(dict.fromkeys([branch, *(holder for holder in holders if holder is not None)]))
             if tries[branch] < _AT_ONCE:
                 break
-        self._replace(branch, _Part({} if again else objects, frozenset(used)))
+        uses = frozenset(number for needs in graph.needs for number in needs.managers)
+        self._replace(
+            branch,
+            _Part(
+                {} if again else objects,
+                {} if again else graph.cells,
+                graph.shared,
+                graph.spare,
+                frozenset(graph.opens),
+                uses,
+            ),
+        )
         return data, list(again)
+
+    def _from_the_start(self, branch: Branch, tries: Counter[Branch]) -> tuple[bytes, list[Branch]] | None:
+        """The record of a branch that was never saved, and cannot be as it stands, as it was before it
+        began; None if it has finished something, or its arguments cannot be saved either."""
+        line, state = _line(branch), _captured(branch)
+        if line.last is not None or line.first is None or state.facts.steps or line.ended:
+            return None
+        try:
+            graph = dump(line.first, self._outside())
+        except Exception:
+            return None
+        self.moved.add(branch)
+        return self._keep(branch, line.first, graph, tries)
+
+    def _holders(self, key: int, branch: Branch | None, *, is_spare: bool) -> list[Branch | None]:
+        """In which other records an object is; None for that of what is shared.  Where it is but a
+        spare cell, those do not count for which it is no more than that."""
+        holders: list[Branch | None] = []
+        if self._owner.get(key, branch) is not branch:
+            holders.append(self._owner[key])
+        if not is_spare:
+            holders.extend(self._spare_in.get(key, set()) - {branch})
+        return holders
 
     def _note_errors(self, branch: Branch, errors: dict[int, BaseException]) -> None:
         """These exceptions are in the next record of a branch: if there are new ones, the last record
         is what to go back to; if none of the newest are left, nothing is."""
-        line = _line(branch)
-        new = errors.keys() - line.errors.keys()
-        line.errors = errors
-        if not new and line.newest & errors.keys():
-            return
-        self._uses.subtract(line.held)
-        line.before, line.newest, line.held = None, frozenset(new), frozenset()
-        if new:
-            line.before, used = self._before(branch)
-            line.held = frozenset(used)
-            self._uses.update(line.held)
+        line, stored = _line(branch), self._before_write[branch].errors
+        new = errors.keys() - stored.inside.keys()
+        self._uses.subtract(line.errors.held)
+        if not new and stored.newest & errors.keys():
+            line.errors = replace(stored, inside=errors)
+        else:
+            found = self._before(branch) if new else Errors({})
+            line.errors = replace(found, inside=errors, newest=frozenset(new))
+        self._uses.update(line.errors.held)
 
-    def _before(self, branch: Branch) -> tuple[bytes | None, set[int]]:
-        """What to go back to from an error that has just come, and the shared objects in it."""
-        line, state = _line(branch), _state(branch)
-        used: set[int] = set()
+    def _before(self, branch: Branch) -> Errors:
+        """What to go back to from an error that has just come."""
+        line, state, now = _line(branch), _state(branch), self._version
         if state.waiting[0] == "error" and line.begun is not None and not line.ended:
             flights = [flight for flight in state.flights if flight is not state.waiting[1]]
-            data = self._record(replace(state, waiting=line.begun, flights=flights), used)
-            if data is not None:
-                return data, used
-        if line.last is not None:
-            return line.last, set(self._parts[branch].numbers) if branch in self._parts else used
-        return None if line.first is None else self._record(line.first, used), used
+            begun = self._record(replace(state, waiting=line.begun, flights=flights), self._lost.get(branch, ()))
+            if begun is not None:
+                return Errors({}, before=begun[0], held=begun[1], since=now, until=now)
+        stored = self._before_write[branch]
+        if stored.last is not None:
+            held, since = stored.part.numbers, self._written_at.get(branch, 0)
+            return Errors({}, before=stored.last, held=held, since=since, until=now - 1)
+        first = None if line.first is None else self._record(line.first)
+        return Errors({}) if first is None else Errors({}, before=first[0], held=first[1], until=now - 1)
 
-    def _record(self, state: State, used: set[int]) -> bytes | None:
+    def _record(self, state: State, lost: Sequence[Lost] = ()) -> tuple[bytes, frozenset[int]] | None:
         try:
-            return record_of(state, dump(state, self._names(used))[0])
+            graph = dump(state, self._outside(), lost)
+            return record_of(state, graph), graph.shared
         except Exception:
             return None  # then another branch has to begin it again
-
-    def _names(self, used: set[int]) -> Any:
-        if not self._numbers:
-            return None
-        numbers = self._numbers
-
-        def name(obj: Any) -> int | None:
-            number = numbers.get(id(obj))
-            if number is not None:
-                used.add(number)
-            return number
-
-        return name
 
     def _share(self, obj: Any) -> None:
         if id(obj) in self._numbers:
@@ -243,9 +503,15 @@ class Parts:
             for key in before.objects:
                 if self._owner.get(key) is branch:
                     del self._owner[key]
+            for key in before.cells:
+                self._spare_in[key].discard(branch)
+                if not self._spare_in[key]:
+                    del self._spare_in[key]
             self._uses.subtract(before.numbers)
         self._parts[branch] = part
         self._owner.update(dict.fromkeys(part.objects, branch))
+        for key in part.cells:
+            self._spare_in.setdefault(key, set()).add(branch)
         self._uses.update(part.numbers)
 
     def _sharing(self) -> set[Branch]:
@@ -253,29 +519,55 @@ class Parts:
 
     # what is shared
 
-    def _write_shared(self) -> tuple[bytes | None, list[Branch]]:
-        """The record of what is shared, and the branches that hold something of it as their own."""
-        for number in [number for number in self._shared if self._uses[number] <= 0]:
-            del self._numbers[id(self._shared.pop(number))]
-            del self._uses[number]
+    def _write_shared(self, forgotten: frozenset[int] = frozenset()) -> tuple[bytes | None, list[Branch]]:
+        """The record of what is shared, and the branches that hold something of it as their own, or
+        name what is forgotten."""
+        unused = forgotten | self._forget_unused()
         for key in self._in_shared:
             if self._owner.get(key, ...) is None:
                 del self._owner[key]
         self._in_shared = {}
-        if not self._shared:
-            return None, []
-        spare: dict[Any, CellType] = {}
-        data, objects = snapshot.dumps_and_note(self._shared, spare, None)
+        named = [branch for branch, part in self._parts.items() if part.spare & unused] if unused else []
+        if named or not self._shared:
+            return None, named
+        try:
+            data, objects, stages = dumps_shared(self._shared, Outside(self._managers))
+        except Exception:
+            unused = self._forget_held()
+            if not unused:
+                raise
+            return self._write_shared(unused)
+        changed = {number for number in self._shared if stages.get(number, 0) != self._stages.get(number, 0)}
+        self._stages = stages
         again: dict[Branch, None] = {}
+        if changed:  # who enters managers has these in another stage now
+            again.update(
+                (branch, None) for branch, part in self._parts.items() if part.opens and part.numbers & changed
+            )
         for key, obj in objects.items():
-            other = self._owner.get(key)
-            if other is not None and not snapshot.is_global(obj):
+            holders = self._holders(key, None, is_spare=False)
+            if holders and not snapshot.is_global(obj):
                 self._share(obj)
-                again[other] = None
+                again.update((holder, None) for holder in holders if holder is not None)
         if not again:
             self._in_shared = objects
             self._owner.update(dict.fromkeys(objects))
         return data, list(again)
+
+    def _forget_held(self) -> frozenset[int]:
+        """Forget what only records to go back to refer to; gives what that was."""
+        for branch in self._parts:
+            line = _line(branch)
+            self._uses.subtract(line.errors.held)
+            line.errors = replace(line.errors, held=frozenset())
+        return self._forget_unused()
+
+    def _forget_unused(self) -> frozenset[int]:
+        unused = frozenset(number for number in self._shared if self._uses[number] <= 0)
+        for number in unused:
+            del self._numbers[id(self._shared.pop(number))]
+            del self._uses[number]
+        return unused
 
 
 def _all_in(error: BaseException | None) -> list[BaseException]:
@@ -284,6 +576,10 @@ def _all_in(error: BaseException | None) -> list[BaseException]:
         return []
     inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     return [error, *(found for each in inner for found in _all_in(each)), *_all_in(error.__cause__)]
+
+
+def _captured(branch: Branch) -> State:
+    return _line(branch).state or capture(branch)
 
 
 def _state(branch: Branch) -> State:

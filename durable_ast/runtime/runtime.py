@@ -322,7 +322,8 @@ class DurableRuntime:
         instance = Instance(self._store, record, self.program.settings, stays, longest_nap)
         branch = Branch(instance, self.program.plans)
         branch.task = instance.root_task = asyncio.current_task()
-        token = current.set(branch)
+        before = current.get()
+        current.set(branch)
         try:
             frame = start
             asked: Sequence[Message] = ()
@@ -355,7 +356,7 @@ class DurableRuntime:
                 raise
             raise error from raised
         finally:
-            current.reset(token)
+            current.set(before)  # a token would be refused where the event loop has died
         await instance.succeed(result)
         self._call_stack = CallStack()
         self._call_stack.last_result = result

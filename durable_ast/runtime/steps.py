@@ -21,12 +21,12 @@ from ..errors import AlreadyDurableException
 from ..state.snapshot import importable
 from .branch import Branch, drive
 from .call_stack import Waiting
-from .events import until
 from .functions import frames
 from .journal import Scope, enclosing
 from .retries import Policy
 from .running_branch import current
 from .spans import around_step
+from .timers import until
 from .tracebacks import without_library_frames
 
 if TYPE_CHECKING:
@@ -342,8 +342,13 @@ async def unit(step: Step[..., Any], key: str, *args: Any) -> Any:
 
 
 async def _attempts(call: Call, branch: Branch | None, path: str) -> Any:
-    """Make attempts until one succeeds or there are none left."""
+    """Make attempts until one succeeds or there are none left; those of a unit are in the journal."""
     call = call.started()
+    count = f"{path} attempts"
+    known = None if branch is None else await branch.journal.lookup(count)
+    if known is not None:
+        attempt, due, deadline = known.value
+        call = replace(call, attempt=attempt, due=due, deadline=deadline).started()
     while True:
         if call.due is not None:
             await until(call.due)
@@ -354,6 +359,10 @@ async def _attempts(call: Call, branch: Branch | None, path: str) -> Any:
             if branch is not None and branch.journal.fault is not None:
                 raise
             again = call.after(error)
+            if branch is not None and (again is not None or call.attempt > 1):
+                # after the last one the unit has failed: it begins anew if the step around it is tried again
+                begun = again or replace(call, attempt=1, due=None, deadline=None)
+                await branch.journal.record(count, (begun.attempt, begun.due, begun.deadline))
             if again is None:
                 raise
             call = again

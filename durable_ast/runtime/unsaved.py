@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import dataclass
 
 from ..compiler.names import LOCAL, is_hidden
 from ..errors import NotPersistableError, NotPersistableWarning
-from ..state.snapshot import failure
+from ..state.snapshot import pickler
 from .call_stack import CallStack, FunctionCall
 from .frames import DrivenByHandError
 from .functions import resolve
+from .lost import Outside
 
 _warned: set[tuple[str, int, str]] = set()
 
@@ -60,27 +62,47 @@ def _warn_once(filename: str, line: int, text: str) -> None:
         warnings.warn_explicit(text, NotPersistableWarning, filename, line)
 
 
-def explain_ended(ended: CallStack, starter: CallStack, error: Exception) -> Problem:
+def is_entering(stack: CallStack) -> bool:
+    """Whether a manager is being entered: if nothing of that can be saved, it is entered once more."""
+    return any(call.block in resolve(call.ref).compiled.managers.entering for call in stack.stack if call.block)
+
+
+def explain_ended(ended: CallStack, starter: CallStack, error: Exception, names: Outside) -> Problem:
     """The same for a branch that has ended, and stands nowhere: `starter` is what has started it."""
-    reason = failure(ended.waiting)
+    reason = _failure(ended.waiting, names)
     if reason is None:
-        return explain_unsaved(starter, error)
+        return explain_unsaved(starter, error, names)
     return _problem(starter.stack[-1], f"the result of a task ({_type_of(ended.waiting[1])})", reason)
 
 
-def explain_unsaved(stack: CallStack, error: Exception) -> Problem:
-    """Find out which value of a call stack could not be pickled."""
+def explain_unsaved(stack: CallStack, error: Exception, names: Outside) -> Problem:
+    """Find out which value of a call stack could not be pickled.
+
+    Args:
+        stack: the stack.
+        error: what was raised.
+        names: names what need not be saved.
+    """
     for call in reversed(stack.stack):
         values = {**call.locals, **call.cells}
         for name, value in values.items():
-            reason = failure(value)
+            reason = _failure(value, names)
             if reason is not None:
                 return _problem(call, _named(name, value), reason)
-    reason = failure(stack.waiting) or error
+    reason = _failure(stack.waiting, names) or error
     what = "the value just awaited"
     if len(stack.waiting) > 1:
         what += f" ({type(stack.waiting[1]).__qualname__})"
     return _problem(stack.stack[-1], what, reason)
+
+
+def _failure(value: object, names: Outside) -> Exception | None:
+    """Why a value cannot be saved."""
+    try:
+        pickler(io.BytesIO(), names).dump(value)
+    except Exception as error:
+        return error
+    return None
 
 
 def unsaved_result(stack: CallStack, step: str, reason: Exception) -> NotPersistableError:

@@ -60,16 +60,18 @@ def register_all() -> None:
 
 
 def _reduce_token(token: contextvars.Token[Any]) -> Reduced:
-    branch = current.get()
-    if branch is None or branch.siblings is not None:
-        raise TypeError("cannot save the token of a context variable beside other tasks: it is good in one task only")
+    if current.get() is None:
+        raise TypeError(
+            "cannot save the token of a context variable outside of an instance: it is good in one task only"
+        )
     if token.old_value is contextvars.Token.MISSING:
         return _token, (token.var,)
     return _token, (token.var, token.old_value)
 
 
 def _token(variable: contextvars.ContextVar[Any], *old: Any) -> contextvars.Token[Any]:
-    """A token that sets a variable back; what the variable is until then is set afterwards."""
+    """A token that sets a variable back, in the context that this is called in; what the variable is
+    until then is set afterwards."""
     if not old:
         return variable.set(None)
     before = variable.set(old[0])

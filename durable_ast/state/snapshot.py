@@ -121,7 +121,10 @@ def loads_with_cells(data: bytes, reader: Reader = pickle.Unpickler) -> tuple[An
 
 
 def dumps_and_note(
-    graph: Any, spare: Mapping[Any, CellType], persistent_id: Callable[[Any], Any] | None
+    graph: Any,
+    spare: Mapping[Any, CellType],
+    persistent_id: Callable[[Any], Any] | None,
+    is_wanted: Callable[[CellType], bool] = lambda cell: False,
 ) -> tuple[bytes, dict[int, Any]]:
     """Save an object graph like `dumps_with_cells`; gives also the objects in it that can change, by
     id.
@@ -130,17 +133,21 @@ def dumps_and_note(
         graph: the graph.
         spare: cells that are saved if the graph reaches them by itself.
         persistent_id: as in `pickle.Pickler`, for objects that are no part of the graph.
+        is_wanted: tells which spare cells are saved in any case.
     """
     file = io.BytesIO()
     pickler = _CellPickler(file) if persistent_id is None else _NamingCellPickler(file, persistent_id)
     pickler.dump(graph)
     if spare:
-        is_named = persistent_id or (lambda cell: None)
-        reached = {n: cell for n, cell in spare.items() if id(cell) in pickler.cells or is_named(cell) is not None}
+        reached = {n: cell for n, cell in spare.items() if id(cell) in pickler.cells or is_wanted(cell)}
         pickler.dump(reached)
-    memo = pickler.memo.copy()
-    objects = {key: obj for key, (_, obj) in memo.items() if type(obj) not in _UNCHANGING}
-    return sealed(_body(file.getbuffer())), objects
+    return sealed(_body(file.getbuffer())), noted(pickler)
+
+
+def noted(pickler: pickle.Pickler) -> dict[int, Any]:
+    """The objects that a pickler has saved and that can change, by id."""
+    memo: dict[int, tuple[int, Any]] = pickler.memo.copy()
+    return {key: obj for key, (_, obj) in memo.items() if type(obj) not in _UNCHANGING}
 
 
 _UNCHANGING: frozenset[type] = frozenset(

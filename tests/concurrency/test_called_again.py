@@ -1,6 +1,7 @@
 """An instance whose branch has failed is called again: what failed runs again, what had finished does not."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -60,6 +61,47 @@ async def test_called_again_it_goes_on(program, broken):
     assert RUNS.count(broken) == 3
     again = await program(orchestration_backend=DurableBackend(store), instance_id="i")
     assert (again, RUNS.count(broken)) == (result, 3)
+
+
+async def collects(name, results):
+    await do(f"{name}1")
+    results.append(f"{name}1")
+    await do(f"{name}2")
+    results.append(f"{name}2")
+    if f"{name} after" in BROKEN:
+        raise ValueError(f"{name} after")
+
+
+@make_durable
+async def gathers_into_one_list():
+    results = []
+    await asyncio.gather(collects("a", results), collects("b", results))
+    return sorted(results)
+
+
+@make_durable
+async def groups_into_one_list():
+    results = []
+    async with asyncio.TaskGroup() as group:
+        for name in "ab":
+            group.create_task(collects(name, results))
+    return sorted(results)
+
+
+@pytest.mark.parametrize("program", [gathers_into_one_list, groups_into_one_list])
+@pytest.mark.parametrize("broken", ["b1", "b2", "b after"])
+async def test_what_branches_share_is_as_it_was_before_the_error(program, broken):
+    store = InMemoryStateStore()
+    RUNS.clear()
+    BROKEN.clear()
+    BROKEN.add(broken)
+    for _ in range(2):
+        with pytest.raises((ValueError, ExceptionGroup)):
+            await program(orchestration_backend=DurableBackend(store), instance_id="i")
+    BROKEN.clear()
+    result = await program(orchestration_backend=DurableBackend(store), instance_id="i")
+    assert result == ["a1", "a2", "b1", "b2"]
+    assert [name for name, count in Counter(RUNS).items() if count > 1] == ([] if broken == "b after" else [broken])
 
 
 async def test_an_error_that_was_handled_is_left_alone():

@@ -9,7 +9,8 @@ import pytest
 
 from durable_ast import DurableBackend, InMemoryStateStore, make_durable, sleep_until
 
-from .anywhere import anywhere, work
+from ..everywhere import run
+from .anywhere import LoggingStore, anywhere, outcome, work
 
 
 @anywhere()
@@ -25,6 +26,38 @@ async def test_moments_that_have_passed():
     await asyncio.sleep(-5)
     await asyncio.sleep(0)
     return await work("after"), await asyncio.sleep(0.01, "result")
+
+
+async def two(name):
+    return await work((name, 1)), await work((name, 2))
+
+
+async def in_a_group():
+    async with asyncio.timeout(0.1), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(two(name)) for name in "ab"]
+    return [task.result() for task in tasks], await work("after")
+
+
+async def in_a_gather():
+    async with asyncio.timeout(0.1):
+        results = await asyncio.gather(two("a"), two("b"))
+    return results, await work("after")
+
+
+async def in_time():
+    return await asyncio.wait_for(two("a"), 0.1), await work("after")
+
+
+@pytest.mark.parametrize("function", [in_a_group, in_a_gather, in_time])
+async def test_a_deadline_that_passes_while_no_process_is_there(function):
+    """It is over where something is still to be done in its block; else it is met.  Nobody is cancelled."""
+    store = LoggingStore()
+    result = await outcome(run(function, (), store, {}, {}))
+    assert result[0] == "returned"
+    await asyncio.sleep(0.15)
+    for _, state in store.states[1:]:
+        late = await outcome(run(function, (), LoggingStore(state), {}, {}))
+        assert late == result or late[1][0] == (TimeoutError, "")
 
 
 async def test_a_timer_waits_for_its_moment():

@@ -3,13 +3,21 @@
 A program is a tree of nodes; `run` is what a user would write for each.  A step waits until the script
 lets it end, and the script goes on only when nothing else can: so a plain run and a durable one take
 the same course, and so does what is left of it in another process.
+
+What branches do while the script stands still has no order among them: asyncio cancels the members of a
+group in the order of a set.  So the log is divided where the script goes on, and `in_order` sorts what
+is between two divisions by who did it.
 """
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Any
 
 LOG: list[str] = []
+DIVISION = "the script goes on"
+_TURNS = 100
+"""For how many turns of the loop nothing must have happened before the script goes on."""
 _waiting: dict[str, asyncio.Future[None]] = {}
 
 
@@ -151,7 +159,7 @@ async def run(node: Node) -> Any:
             try:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
-                LOG.append("shielded")
+                LOG.append(f"{label(node)} shielded")
                 await asyncio.wait([task])
                 raise
         case WaitFor(node=inner):
@@ -177,14 +185,30 @@ async def guard(node: Guard) -> Any:
     try:
         return await run(node.body)
     except (ValueError, ExceptionGroup) as error:
-        LOG.append(f"handling {type(error).__name__}")
+        LOG.append(f"{label(node)} handling {type(error).__name__}")
         if node.handler is None:
             raise
         return await run(node.handler)
     finally:
-        LOG.append("finally")
+        LOG.append(f"{label(node)} finally")
         if node.final is not None:
             await run(node.final)
+
+
+def label(node: Node) -> str:
+    """Which node of a program it is."""
+    text = repr(node)
+    first = re.search("'s[0-9]+'", text)
+    assert first is not None
+    return f"{first[0]}/{len(text)}"
+
+
+def in_order(log: list[str]) -> list[list[str]]:
+    """A log as it is compared."""
+    divided: list[list[str]] = [[]]
+    for entry in log:
+        divided.append([]) if entry == DIVISION else divided[-1].append(entry)
+    return [sorted(part, key=lambda entry: entry.split()[0]) for part in divided]
 
 
 def outcome_of(task: asyncio.Task[Any]) -> Any:
@@ -203,11 +227,11 @@ async def scripted(program: Any, script: list[str]) -> tuple[Any, list[str]]:
     task = asyncio.ensure_future(program)
     left = list(script)
     while not task.done():
-        for _ in range(40):
-            await asyncio.sleep(0)
+        await _nothing_goes_on(task)
         name = next((name for name in left if name in _waiting), None)
         if name is not None:
             left.remove(name)
+            LOG.append(DIVISION)
             _waiting[name].set_result(None)
         elif not task.done():
             await asyncio.wait([task], timeout=1)
@@ -218,6 +242,14 @@ async def scripted(program: Any, script: list[str]) -> tuple[Any, list[str]]:
             other.cancel()  # once more for each step that it takes in cleaning up
         await asyncio.wait(left_over, timeout=0.01)
     return ending_of(task), log
+
+
+async def _nothing_goes_on(task: asyncio.Future[Any]) -> None:
+    before: Any = None
+    while before != (now := (task.done(), len(LOG), set(_waiting))):
+        before = now
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
 
 def ending_of(task: asyncio.Future[Any]) -> Any:

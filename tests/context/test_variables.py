@@ -65,6 +65,28 @@ async def test_each_branch_has_its_own():
     return results, note(REQUEST.get())
 
 
+async def sets_back(name):
+    token = REQUEST.set(name)
+    await turn((name, 1))
+    inner = REQUEST.set(f"{name}, inner")
+    await turn((name, 2))
+    REQUEST.reset(inner)
+    seen = [REQUEST.get()]
+    await turn((name, 3))
+    REQUEST.reset(token)
+    return [*seen, REQUEST.get()]
+
+
+@everywhere(plain=False)
+async def test_each_branch_sets_back_its_own():
+    outer = REQUEST.set("parent")
+    results = await asyncio.gather(sets_back("a"), sets_back("b"))
+    await step("after")
+    seen = REQUEST.get()
+    REQUEST.reset(outer)
+    return results, seen, REQUEST.get("unset")
+
+
 @make_durable
 async def asks():
     raise PauseForEventException("go")

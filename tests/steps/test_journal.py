@@ -297,3 +297,51 @@ async def test_what_is_recorded_first_hides_nothing_that_was_recorded_before():
     assert await run(marked, store=store) == "new"
     again = [await run(marked, store=RecordingStore(state)) for _, state in store.states]
     assert again == ["new", "new", "known", "new", "new"]
+
+
+@step(retries=3)
+async def stubborn(name):
+    attempt = current_step().attempt
+    note((name, attempt))
+    if attempt < 3:
+        raise OSError(name)
+    return attempt
+
+
+@step(retries=1)
+async def hopeless():
+    note(("hopeless", current_step().attempt))
+    raise OSError("hopeless")
+
+
+@step(retries=1)
+async def tries_twice():
+    try:
+        await hopeless()
+    except OSError:
+        if current_step().attempt == 1:
+            raise
+    return await stubborn("a"), await stubborn("b")
+
+
+@make_durable
+async def stubbornly():
+    return await tries_twice()
+
+
+async def test_the_attempts_of_a_unit_go_on_being_counted():
+    store = RecordingStore()
+    LOG.clear()
+    assert await run(stubbornly, store=store) == (3, 3)
+    log = list(LOG)
+    assert log == [("hopeless", 1), ("hopeless", 2)] * 2 + [(name, attempt) for name in "ab" for attempt in (1, 2, 3)]
+    for index, (executed, state) in enumerate(store.states):
+        LOG.clear()
+        assert await run(stubbornly, store=RecordingStore(state)) == (3, 3)
+        before, after = (attempts_in(entries) for entries in (log[:executed], LOG))
+        assert after in (attempts_in(log)[len(before) :], attempts_in(log)[len(before) - 1 :]), f"state {index + 1}"
+
+
+def attempts_in(log):
+    """The attempts that are counted; a unit that has failed for good begins anew with the step around it."""
+    return [entry for entry in log if entry[0] != "hopeless"]
