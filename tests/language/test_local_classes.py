@@ -372,3 +372,38 @@ async def test_type_variables_of_a_function():
     same = [hints["return"] is Item, hints["items"] == list[Item], Box.__parameters__ == (Item,)]
     await step(2)
     return same, first.__type_params__ == (Item, Words), Item.__bound__, repr(Item), repr(Words), Box[bool].__args__
+
+
+class Noted(dict):
+    """Notes its keys, in a list that it has from the beginning."""
+
+    def __init__(self):
+        self.noted = []
+
+    def __setitem__(self, key, value):
+        self.noted.append(key)
+        super().__setitem__(key, value)
+
+
+class Doubled(list):
+    """Whatever is appended to it is there twice."""
+
+    def append(self, item):
+        super().extend([item, item])
+
+    def extend(self, items):
+        for item in items:
+            self.append(item)
+
+
+@everywhere()
+async def test_what_was_put_into_a_list_or_dictionary_is_not_put_there_again():
+    noted, doubled = Noted(), Doubled()
+    noted["a"] = doubled.mark = noted
+    doubled.append(1)
+    await step(1)
+    noted["b"] = 2
+    doubled.extend([doubled])
+    await step(2)
+    same = [noted["a"] is noted, doubled.mark is noted, doubled[2] is doubled]
+    return noted.noted, [*noted], len(doubled), doubled[:2], same, type(noted), type(doubled)
