@@ -129,11 +129,13 @@ def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
 @functools.lru_cache(maxsize=512)
 def parsed(file: FileText, flags: int) -> SourceFile:
     """A text, parsed and compiled with these ``__future__`` flags."""
-    tree = ast.parse(file.text, file.filename)
-    try:
-        module = _compiled(tree, file.filename, flags)
-    except SyntaxError:  # a notebook cell may await at its top level
-        module = _compiled(tree, file.filename, flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # shown when the module was compiled
+        tree = ast.parse(file.text, file.filename)
+        try:
+            module = _compiled(tree, file.filename, flags)
+        except SyntaxError:  # a notebook cell may await at its top level
+            module = _compiled(tree, file.filename, flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     codes: dict[str, list[CodeType]] = {}
     for code in nested_codes(module):
         codes.setdefault(plain_qualname(code), []).append(code)
@@ -156,9 +158,7 @@ def _imported(tree: ast.Module) -> tuple[str, ...]:
 
 
 def _compiled(tree: ast.Module, filename: str, flags: int) -> CodeType:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # shown when the module was compiled
-        code: CodeType = compile(tree, filename, "exec", flags=flags, dont_inherit=True)
+    code: CodeType = compile(tree, filename, "exec", flags=flags, dont_inherit=True)
     return code
 
 

@@ -363,9 +363,10 @@ def test_the_version_of_a_function_covers_those_in_it():
 
 
 def test_a_warning_of_the_compiler_is_shown_once(tmp_path, monkeypatch):
-    (tmp_path / "warned_about.py").write_text("async def program(x):\n    return x is 1, await x\n")
+    text = "async def program(x):\n    return x is 1, '\\d', await x\n"
+    (tmp_path / "warned_about.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         make_durable(importlib.import_module("warned_about").program)
-    assert [warning.category for warning in caught] == [SyntaxWarning]
+    assert len(caught) == 2 and not any("durable_ast" in warning.filename for warning in caught)
