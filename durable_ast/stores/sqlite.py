@@ -103,7 +103,7 @@ class SQLiteStore(InstanceStore):
             record = select(connection, instance_id)
             if record is not None:
                 return record.to_state()
-            row = connection.execute("SELECT state FROM states WHERE id = ?", (instance_id,)).fetchone()
+            row = connection.execute("SELECT state FROM durable_states WHERE id = ?", (instance_id,)).fetchone()
             return None if row is None else self.unpickle(row[0])
 
         state: State | None = await self._writer.submit_from_loop(work, flush=False)
@@ -112,7 +112,7 @@ class SQLiteStore(InstanceStore):
     async def save(self, instance_id: str, state: State) -> None:
         data = pickle.dumps(state)
         await self._writer.submit_from_loop(
-            lambda connection: connection.execute("REPLACE INTO states VALUES (?, ?)", (instance_id, data))
+            lambda connection: connection.execute("REPLACE INTO durable_states VALUES (?, ?)", (instance_id, data))
         )
 
     # instances
@@ -143,15 +143,15 @@ class SQLiteStore(InstanceStore):
         """Become the owner of an instance that has none."""
         self._sign_in(connection)
         record.epoch += 1
-        query = "UPDATE instances SET epoch = ?, owner = ?, due = NULL WHERE key = ?"
+        query = "UPDATE durable_instances SET epoch = ?, owner = ?, due = NULL WHERE key = ?"
         connection.execute(query, (record.epoch, self._owner.name, key))
 
     def _sign_in(self, connection: sqlite3.Connection) -> None:
-        if connection.execute("INSERT OR IGNORE INTO owners VALUES (?)", (self._owner.name,)).rowcount:
+        if connection.execute("INSERT OR IGNORE INTO durable_owners VALUES (?)", (self._owner.name,)).rowcount:
             self._bury_the_dead(connection)
 
     def _bury_the_dead(self, connection: sqlite3.Connection) -> None:
-        for (name,) in connection.execute("SELECT name FROM owners").fetchall():
+        for (name,) in connection.execute("SELECT name FROM durable_owners").fetchall():
             if not self._owner.is_there(name):
                 bury(connection, name)
                 self._owner.forget(name)
@@ -174,7 +174,7 @@ class SQLiteStore(InstanceStore):
         self._bury_the_dead(connection)
         now = time.time()
         wanted = f"program IN ({', '.join('?' * len(programs))})"
-        query = f"SELECT key, {READ} FROM instances WHERE due <= ? AND {wanted} ORDER BY due LIMIT ?"
+        query = f"SELECT key, {READ} FROM durable_instances WHERE due <= ? AND {wanted} ORDER BY due LIMIT ?"
         keys: list[int] = []
         records: list[Record] = []
         for key, *row in connection.execute(query, (now, *programs, limit)).fetchall():
@@ -182,12 +182,12 @@ class SQLiteStore(InstanceStore):
                 record = record_in(connection, row)
             except CorruptStateError as error:
                 log.error("%s; it is put aside", error)
-                connection.execute("UPDATE instances SET status = 'PARKED', due = NULL WHERE key = ?", (key,))
+                connection.execute("UPDATE durable_instances SET status = 'PARKED', due = NULL WHERE key = ?", (key,))
             else:
                 self._take(connection, key, record)
                 keys.append(key)
                 records.append(record)
-        query = f"SELECT min(due) FROM instances WHERE due > ? AND {wanted}"
+        query = f"SELECT min(due) FROM durable_instances WHERE due > ? AND {wanted}"
         (next_due,) = connection.execute(query, (now, *programs)).fetchone()
         return keys, Claimed(records, next_due, mailboxes(connection, [record.instance_id for record in records]))
 
@@ -198,7 +198,7 @@ class SQLiteStore(InstanceStore):
             if row_of(connection, record.instance_id) is not None:
                 return False
             key = insert(connection, record, None)
-            connection.execute(f"UPDATE instances SET due = {DUE} WHERE key = ?", (key,))
+            connection.execute(f"UPDATE durable_instances SET due = {DUE} WHERE key = ?", (key,))
             return True
 
         created: bool = await self._writer.submit_from_loop(work)
@@ -296,7 +296,7 @@ class SQLiteStore(InstanceStore):
         self._held.pop(instance_id, None)
         self._shadows.pop(instance_id, None)
         self._unreleased[instance_id] = epoch
-        query = f"UPDATE instances SET owner = NULL, recoveries = 0, due = {DUE} WHERE id = ? AND epoch = ?"
+        query = f"UPDATE durable_instances SET owner = NULL, recoveries = 0, due = {DUE} WHERE id = ? AND epoch = ?"
         released = self._writer.submit(lambda connection: connection.execute(query, (instance_id, epoch)), flush=False)
 
         def note(_: Any) -> None:
@@ -320,8 +320,8 @@ class SQLiteStore(InstanceStore):
 
     async def parts(self, instance_id: str, prefix: str = "") -> dict[str, bytes]:
         def work(connection: sqlite3.Connection) -> dict[str, bytes]:
-            query = """SELECT name, value FROM parts WHERE substr(name, 1, ?) = ? AND name != ? AND name NOT GLOB ?
-            AND instance = (SELECT key FROM instances WHERE id = ?)"""
+            query = """SELECT name, value FROM durable_parts WHERE substr(name, 1, ?) = ? AND name != ? AND name NOT GLOB ?
+            AND instance = (SELECT key FROM durable_instances WHERE id = ?)"""
             values = (len(prefix), prefix, delta.BASE, f"{delta.PATCHES}/*", instance_id)
             return dict(connection.execute(query, values).fetchall())
 
@@ -330,7 +330,7 @@ class SQLiteStore(InstanceStore):
 
     async def messages(self, instance_id: str) -> list[Message]:
         def work(connection: sqlite3.Connection) -> list[Message]:
-            query = "SELECT number, name, payload FROM messages WHERE instance_id = ? ORDER BY number"
+            query = "SELECT number, name, payload FROM durable_messages WHERE instance_id = ? ORDER BY number"
             return [Message(*row) for row in connection.execute(query, (instance_id,))]
 
         messages: list[Message] = await self._writer.submit_from_loop(work, flush=False)
@@ -338,7 +338,9 @@ class SQLiteStore(InstanceStore):
 
     async def message(self, instance_id: str, name: str) -> Message | None:
         def work(connection: sqlite3.Connection) -> Message | None:
-            query = "SELECT number, name, payload FROM messages WHERE instance_id = ? AND name = ? ORDER BY number"
+            query = (
+                "SELECT number, name, payload FROM durable_messages WHERE instance_id = ? AND name = ? ORDER BY number"
+            )
             row = connection.execute(f"{query} LIMIT 1", (instance_id, name)).fetchone()
             return None if row is None else Message(*row)
 
@@ -347,7 +349,7 @@ class SQLiteStore(InstanceStore):
 
     async def offer(self, instance_id: str, name: str, payload: bytes) -> bool:
         def work(connection: sqlite3.Connection) -> bool:
-            query = "SELECT 1 FROM messages WHERE instance_id = ? AND name = ? LIMIT 1"
+            query = "SELECT 1 FROM durable_messages WHERE instance_id = ? AND name = ? LIMIT 1"
             if connection.execute(query, (instance_id, name)).fetchone() is not None:
                 return False
             connection.execute(PUT_MESSAGE, (instance_id, name, payload))
@@ -402,14 +404,14 @@ class SQLiteStore(InstanceStore):
             key, owner, *_ = row
             if owner is not None and self._owner.is_there(owner):
                 raise InstanceBusy
-            connection.execute("DELETE FROM parts WHERE instance = ?", (key,))
-            connection.execute("DELETE FROM instances WHERE key = ?", (key,))
-        connection.execute("DELETE FROM messages WHERE instance_id = ?", (instance_id,))
-        connection.execute("DELETE FROM states WHERE id = ?", (instance_id,))
+            connection.execute("DELETE FROM durable_parts WHERE instance = ?", (key,))
+            connection.execute("DELETE FROM durable_instances WHERE key = ?", (key,))
+        connection.execute("DELETE FROM durable_messages WHERE instance_id = ?", (instance_id,))
+        connection.execute("DELETE FROM durable_states WHERE id = ?", (instance_id,))
         return row is not None
 
     async def drop_parts(self, instance_id: str, prefix: str) -> int:
-        query = """DELETE FROM parts WHERE instance = (SELECT key FROM instances WHERE id = ?)
+        query = """DELETE FROM durable_parts WHERE instance = (SELECT key FROM durable_instances WHERE id = ?)
         AND substr(name, 1, ?) = ?"""
         values = (instance_id, len(prefix), prefix)
         dropped: int = await self._writer.submit_from_loop(

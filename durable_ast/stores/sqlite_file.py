@@ -12,7 +12,7 @@ from ..errors import NewerFormatError, StoreError
 
 SCHEMA_VERSION = 1
 SCHEMA = """
-CREATE TABLE instances (
+CREATE TABLE durable_instances (
     key INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
     program TEXT NOT NULL,
@@ -32,26 +32,28 @@ CREATE TABLE instances (
     updated_at REAL NOT NULL,
     due REAL -- when it can go on, if nobody owns it and that is known
 );
-CREATE INDEX instances_owned ON instances (owner) WHERE owner IS NOT NULL;
-CREATE INDEX instances_due ON instances (due) WHERE due IS NOT NULL;
-CREATE TABLE owners (name TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE parts (
-    instance INTEGER NOT NULL REFERENCES instances (key),
+CREATE INDEX durable_instances_owned ON durable_instances (owner) WHERE owner IS NOT NULL;
+CREATE INDEX durable_instances_due ON durable_instances (due) WHERE due IS NOT NULL;
+CREATE TABLE durable_owners (name TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE durable_parts (
+    instance INTEGER NOT NULL REFERENCES durable_instances (key),
     name TEXT NOT NULL,
     value BLOB NOT NULL,
     PRIMARY KEY (instance, name)
 );
-CREATE TABLE messages (
+CREATE TABLE durable_messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     instance_id TEXT NOT NULL,
     name TEXT NOT NULL,
     payload BLOB NOT NULL
 );
-CREATE INDEX messages_of_instance ON messages (instance_id, number);
-CREATE TABLE states (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX durable_messages_of_instance ON durable_messages (instance_id, number);
+CREATE TABLE durable_schema (version INTEGER NOT NULL);
+CREATE TABLE durable_states (id TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;
 """
 
-TABLES = frozenset(("instances", "owners", "parts", "messages", "states"))
+TABLES = frozenset(f"durable_{name}" for name in ("instances", "owners", "parts", "messages", "states", "schema"))
+"""What is the library's own in a file that may hold tables of others."""
 
 
 def open_database(path: str, patience: float) -> sqlite3.Connection:
@@ -107,7 +109,8 @@ def patiently(attempt: Callable[[], Any], patience: float) -> None:
 def _create(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'durable_schema'").fetchone()
+        (version,) = connection.execute("SELECT version FROM durable_schema").fetchone() if exists else (0,)
         if version > SCHEMA_VERSION:
             raise NewerFormatError(
                 f"{path} was written by a later version of durable-ast (schema {version}; this version knows "
@@ -116,7 +119,7 @@ def _create(connection: sqlite3.Connection, path: str) -> None:
         if version == 0:
             for statement in SCHEMA.split(";\n"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("INSERT INTO durable_schema VALUES (?)", (SCHEMA_VERSION,))
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

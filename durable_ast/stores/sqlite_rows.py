@@ -17,44 +17,46 @@ COLUMNS = """id, program, status, epoch, sequence, arguments, call_stack, retry,
 created_at, updated_at, recoveries"""
 READ = f"{COLUMNS}, key"
 """What `record_in` makes a record of."""
-UPDATE = """UPDATE instances SET status = ?, sequence = ?, call_stack = ?, retry = ?, awaited = ?, wake_at = ?,
+UPDATE = """UPDATE durable_instances SET status = ?, sequence = ?, call_stack = ?, retry = ?, awaited = ?, wake_at = ?,
 outcome = ?, error = ?, updated_at = ?, recoveries = 0 WHERE key = ? AND epoch = ?"""
-PUT_PART = "INSERT INTO parts VALUES (?, ?, ?) ON CONFLICT (instance, name) DO UPDATE SET value = excluded.value"
-PUT_MESSAGE = "INSERT INTO messages (instance_id, name, payload) VALUES (?, ?, ?)"
+PUT_PART = (
+    "INSERT INTO durable_parts VALUES (?, ?, ?) ON CONFLICT (instance, name) DO UPDATE SET value = excluded.value"
+)
+PUT_MESSAGE = "INSERT INTO durable_messages (instance_id, name, payload) VALUES (?, ?, ?)"
 
 DUE = """CASE
 WHEN status IN ('ENQUEUED', 'RUNNING') THEN updated_at
 WHEN status = 'WAITING' AND EXISTS (
-    SELECT 1 FROM messages WHERE instance_id = instances.id
+    SELECT 1 FROM durable_messages WHERE instance_id = durable_instances.id
     AND (name GLOB '.*' OR name IN (SELECT value FROM json_each(awaited)))
 ) THEN updated_at
 WHEN status IN ('SLEEPING', 'WAITING') THEN wake_at
 END"""
 """When an instance that nobody owns can go on."""
 
-WAKE = f"UPDATE instances SET due = {DUE} WHERE id = ? AND owner IS NULL AND status = 'WAITING'"
+WAKE = f"UPDATE durable_instances SET due = {DUE} WHERE id = ? AND owner IS NULL AND status = 'WAITING'"
 """What to do after a message was put into a mailbox."""
 
 SIZES = """SELECT id, status,
 coalesce(length(call_stack), 0) + coalesce(length(outcome), 0) + coalesce(length(retry), 0),
-(SELECT coalesce(sum(length(value)), 0) FROM parts WHERE instance = key AND NOT name GLOB :history || '*')
-+ (SELECT coalesce(sum(length(payload)), 0) FROM messages WHERE instance_id = id),
-(SELECT coalesce(sum(length(value)), 0) FROM parts WHERE instance = key AND name GLOB :history || '*')
-FROM instances"""
+(SELECT coalesce(sum(length(value)), 0) FROM durable_parts WHERE instance = key AND NOT name GLOB :history || '*')
++ (SELECT coalesce(sum(length(payload)), 0) FROM durable_messages WHERE instance_id = id),
+(SELECT coalesce(sum(length(value)), 0) FROM durable_parts WHERE instance = key AND name GLOB :history || '*')
+FROM durable_instances"""
 SPACE = "SELECT * FROM pragma_page_size, pragma_page_count, pragma_freelist_count"
 
 
 def bury(connection: sqlite3.Connection, owner: str) -> None:
     """An owner is gone: what it owned can go on elsewhere."""
-    query = f"""UPDATE instances SET owner = NULL, epoch = epoch + 1, recoveries = recoveries + 1, due = {DUE}
+    query = f"""UPDATE durable_instances SET owner = NULL, epoch = epoch + 1, recoveries = recoveries + 1, due = {DUE}
     WHERE owner = ?"""
     connection.execute(query, (owner,))
-    connection.execute("DELETE FROM owners WHERE name = ?", (owner,))
+    connection.execute("DELETE FROM durable_owners WHERE name = ?", (owner,))
 
 
 def row_of(connection: sqlite3.Connection, instance_id: str) -> tuple[Any, ...] | None:
     """The key of an instance, its owner, and the columns of its record."""
-    query = f"SELECT key, owner, {READ} FROM instances WHERE id = ?"
+    query = f"SELECT key, owner, {READ} FROM durable_instances WHERE id = ?"
     row: tuple[Any, ...] | None = connection.execute(query, (instance_id,)).fetchone()
     return row
 
@@ -93,8 +95,10 @@ def record_in(connection: sqlite3.Connection, row: Sequence[Any]) -> Record:
 
 
 def _whole(connection: sqlite3.Connection, key: int, record: bytes) -> bytes:
-    base = connection.execute("SELECT value FROM parts WHERE instance = ? AND name = ?", (key, delta.BASE)).fetchone()
-    query = "SELECT value FROM parts WHERE instance = ? AND name GLOB ? ORDER BY name"
+    base = connection.execute(
+        "SELECT value FROM durable_parts WHERE instance = ? AND name = ?", (key, delta.BASE)
+    ).fetchone()
+    query = "SELECT value FROM durable_parts WHERE instance = ? AND name GLOB ? ORDER BY name"
     patches = connection.execute(query, (key, f"{delta.PATCHES}/*"))
     return delta.whole(record, None if base is None else base[0], (value for (value,) in patches))
 
@@ -127,14 +131,14 @@ def insert(connection: sqlite3.Connection, record: Record, owner: str | None) ->
         owner,
     )
     marks = ", ".join("?" * len(values))
-    cursor = connection.execute(f"INSERT INTO instances ({COLUMNS}, owner) VALUES ({marks})", values)
+    cursor = connection.execute(f"INSERT INTO durable_instances ({COLUMNS}, owner) VALUES ({marks})", values)
     assert cursor.lastrowid is not None
     return cursor.lastrowid
 
 
 def mailboxes(connection: sqlite3.Connection, instance_ids: Sequence[str]) -> dict[str, list[Message]]:
     """The messages to these instances."""
-    query = """SELECT instance_id, number, name, payload FROM messages
+    query = """SELECT instance_id, number, name, payload FROM durable_messages
     WHERE instance_id IN (SELECT value FROM json_each(?)) ORDER BY number"""
     found: dict[str, list[Message]] = {}
     for instance_id, *fields in connection.execute(query, (json.dumps(instance_ids),)):
@@ -152,21 +156,24 @@ def write_more(
 
     def work(connection: sqlite3.Connection) -> None:
         if consumed:
-            connection.executemany("DELETE FROM messages WHERE number = ?", ((number,) for number in consumed))
+            connection.executemany("DELETE FROM durable_messages WHERE number = ?", ((number,) for number in consumed))
         if gone:
-            connection.executemany("DELETE FROM parts WHERE instance = ? AND name = ?", gone)
+            connection.executemany("DELETE FROM durable_parts WHERE instance = ? AND name = ?", gone)
         if (key, delta.PATCHES) in gone:
-            connection.execute("DELETE FROM parts WHERE instance = ? AND name GLOB ?", (key, f"{delta.PATCHES}/*"))
+            connection.execute(
+                "DELETE FROM durable_parts WHERE instance = ? AND name GLOB ?", (key, f"{delta.PATCHES}/*")
+            )
         if new:
             connection.executemany(PUT_PART, new)
         if letters:
             connection.executemany(PUT_MESSAGE, letters)
             connection.executemany(WAKE, ((receiver,) for receiver, _, _ in letters))
         if final:
-            connection.execute("UPDATE instances SET owner = NULL, due = NULL WHERE key = ?", (key,))
+            connection.execute("UPDATE durable_instances SET owner = NULL, due = NULL WHERE key = ?", (key,))
             for prefix in TRANSIENT:
                 connection.execute(
-                    "DELETE FROM parts WHERE instance = ? AND substr(name, 1, ?) = ?", (key, len(prefix), prefix)
+                    "DELETE FROM durable_parts WHERE instance = ? AND substr(name, 1, ?) = ?",
+                    (key, len(prefix), prefix),
                 )
 
     return work
@@ -190,4 +197,4 @@ def listing(selection: Selection) -> tuple[str, list[Any]]:
         values.append(selection.since)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     values += [-1 if selection.limit is None else selection.limit, selection.offset]
-    return f"SELECT {READ} FROM instances {where} ORDER BY key DESC LIMIT ? OFFSET ?", values
+    return f"SELECT {READ} FROM durable_instances {where} ORDER BY key DESC LIMIT ? OFFSET ?", values

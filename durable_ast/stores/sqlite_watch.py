@@ -72,7 +72,7 @@ class SQLiteWatch:
         if version == self._version:
             return
         self._version = version
-        query = "SELECT instance_id, max(number) FROM messages WHERE number > ? GROUP BY instance_id"
+        query = "SELECT instance_id, max(number) FROM durable_messages WHERE number > ? GROUP BY instance_id"
         found = dict(connection.execute(query, (self._last_message,)))
         self._last_message = max(found.values(), default=self._last_message)
         self._notices.post_waiting(lambda topic: topic in found or topic not in self._held)

@@ -49,7 +49,7 @@ async def test_a_database_that_is_being_read(tmp_path):
     await call(store, "first")
     with closing(sqlite3.connect(tmp_path / "durable.db", isolation_level=None)) as other:
         other.execute("BEGIN")
-        assert other.execute("SELECT count(*) FROM instances").fetchone() == (1,)
+        assert other.execute("SELECT count(*) FROM durable_instances").fetchone() == (1,)
         assert await call(store, "second") == 8
 
 

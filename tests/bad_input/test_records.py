@@ -176,15 +176,15 @@ async def refuse_database(file, kind: type[DurableError] = DurableError) -> str:
 
 async def test_a_flipped_bit_in_a_row(tmp_path):
     file = await paused_database(tmp_path)
-    ((whole,),) = edit(file, "SELECT call_stack FROM instances")
+    ((whole,),) = edit(file, "SELECT call_stack FROM durable_instances")
     chance = random.Random(3)
     for position in range(0, len(whole), 9):
         damaged = bytearray(whole)
         damaged[position] ^= 1 << chance.randrange(8)
-        edit(file, "UPDATE instances SET call_stack = ?", bytes(damaged))
+        edit(file, "UPDATE durable_instances SET call_stack = ?", bytes(damaged))
         await refuse_database(file, CorruptStateError)
-        assert edit(file, "SELECT call_stack, status FROM instances") == [(bytes(damaged), "WAITING")]
-    edit(file, "UPDATE instances SET call_stack = ?", whole)
+        assert edit(file, "SELECT call_stack, status FROM durable_instances") == [(bytes(damaged), "WAITING")]
+    edit(file, "UPDATE durable_instances SET call_stack = ?", whole)
     DurableBackend(SQLiteStore(file)).publish_event("it", "answer", 7).result()
     assert await call(SQLiteStore(file)) == RESULT
 
@@ -192,18 +192,18 @@ async def test_a_flipped_bit_in_a_row(tmp_path):
 @pytest.mark.parametrize("assignment", ["status = 'NONSENSE'", "retry = x'00'", "awaited = '{'", "call_stack = x''"])
 async def test_a_damaged_row(tmp_path, assignment):
     file = await paused_database(tmp_path)
-    edit(file, f"UPDATE instances SET {assignment}")
-    before = edit(file, "SELECT status, retry, awaited, call_stack FROM instances")
+    edit(file, f"UPDATE durable_instances SET {assignment}")
+    before = edit(file, "SELECT status, retry, awaited, call_stack FROM durable_instances")
     await refuse_database(file, CorruptStateError)
-    assert edit(file, "SELECT status, retry, awaited, call_stack FROM instances") == before
+    assert edit(file, "SELECT status, retry, awaited, call_stack FROM durable_instances") == before
 
 
 async def test_a_damaged_payload(tmp_path):
     file = await paused_database(tmp_path)
     DurableBackend(SQLiteStore(file)).publish_event("it", "answer", 7).result()
-    edit(file, "UPDATE messages SET payload = x'017f'")
+    edit(file, "UPDATE durable_messages SET payload = x'017f'")
     await refuse_database(file, CorruptStateError)
-    assert len(edit(file, "SELECT * FROM messages")) == 1
+    assert len(edit(file, "SELECT * FROM durable_messages")) == 1
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,14 @@ async def test_a_file_that_is_no_database(tmp_path, content):
 
 async def test_a_database_of_another_program(tmp_path):
     file = tmp_path / "durable.db"
-    edit(file, "CREATE TABLE instances (name TEXT)")
+    edit(file, "CREATE TABLE durable_instances (name TEXT)")
     assert str(file) in await refuse_database(file)
-    assert edit(file, "SELECT * FROM instances") == []
+    assert edit(file, "SELECT * FROM durable_instances") == []
 
 
 async def test_a_database_of_a_later_version(tmp_path):
     file = await paused_database(tmp_path)
-    edit(file, "PRAGMA user_version = 1000")
+    edit(file, "UPDATE durable_schema SET version = 1000")
     assert "later version" in await refuse_database(file, NewerFormatError)
 
 

@@ -319,7 +319,7 @@ def test_show_of_a_damaged_checkpoint(cli: Cli, folder: Path) -> None:
 
     cli("run", "shop:order", "1", "--id", "o-1")
     with sqlite3.connect(folder / "durable.db") as connection:
-        connection.execute("UPDATE instances SET call_stack = substr(call_stack, 1, 40)")
+        connection.execute("UPDATE durable_instances SET call_stack = substr(call_stack, 1, 40)")
     connection.close()
     shown = cli("show", "o-1")
     assert shown.code == 0

@@ -81,8 +81,8 @@ async def test_a_record_that_was_changed_is_put_aside_unread(tmp_path):
     await fill(path, signing_key="secret")
     bomb = pickle.dumps(_Bomb(tmp_path / "exploded"))
     for column in ("call_stack", "retry", "outcome"):
-        change(path, f"UPDATE instances SET {column} = ?", bomb)
-    change(path, "UPDATE states SET state = ?", bomb)
+        change(path, f"UPDATE durable_instances SET {column} = ?", bomb)
+    change(path, "UPDATE durable_states SET state = ?", bomb)
     store = open_store(path, signing_key="secret")
     with pytest.raises(CheckpointException, match="one"):
         await store.read("one")
@@ -97,7 +97,7 @@ async def test_a_record_that_was_changed_is_put_aside_unread(tmp_path):
 async def test_who_claims_a_changed_record_does_not_get_it_again(tmp_path, column):
     path = tmp_path / "durable.db"
     await fill(path, signing_key="secret")
-    change(path, f"UPDATE instances SET {column} = ?", b"changed" if column != "error" else "changed")
+    change(path, f"UPDATE durable_instances SET {column} = ?", b"changed" if column != "error" else "changed")
     store = open_store(path, signing_key="secret")
     assert (await store.claim(PROGRAMS, 1)).records == []
     (shown,) = await store.records()
@@ -110,7 +110,7 @@ async def test_who_claims_a_changed_record_does_not_get_it_again(tmp_path, colum
 async def test_a_record_is_worth_nothing_in_another_place(tmp_path):
     path = tmp_path / "durable.db"
     await fill(path, signing_key="secret")
-    change(path, "UPDATE instances SET id = 'other'")
+    change(path, "UPDATE durable_instances SET id = 'other'")
     store = open_store(path, signing_key="secret")
     with pytest.raises(TamperedStateError, match="'other'"):
         await store.read("other")

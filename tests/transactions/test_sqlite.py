@@ -34,11 +34,11 @@ def query(backend, text):
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("DELETE FROM instances", "the store's own"),
-        ("SELECT payload FROM messages", "the store's own"),
-        ("DROP TABLE parts", "the store's own"),
-        ("ALTER TABLE states RENAME TO mine", "the store's own"),
-        ("CREATE TRIGGER mine AFTER INSERT ON owners BEGIN SELECT 1; END", "the store's own"),
+        ("DELETE FROM durable_instances", "the store's own"),
+        ("SELECT payload FROM durable_messages", "the store's own"),
+        ("DROP TABLE durable_parts", "the store's own"),
+        ("ALTER TABLE durable_states RENAME TO mine", "the store's own"),
+        ("CREATE TRIGGER mine AFTER INSERT ON durable_owners BEGIN SELECT 1; END", "the store's own"),
         ("ATTACH 'other.db' AS other", "attached"),
         ("PRAGMA synchronous = OFF", "PRAGMA synchronous"),
         ("COMMIT", "COMMIT"),
@@ -225,3 +225,22 @@ async def test_a_block_behind_a_pause_in_memory(backend):
     await asyncio.sleep(0.05)
     backend.publish_event("it", "on")
     assert await running == "done"
+
+
+async def test_a_file_may_hold_tables_and_a_version_of_the_users_own(tmp_path):
+    file = tmp_path / "app.db"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.executescript("CREATE TABLE messages (text); CREATE TABLE instances (name); PRAGMA user_version = 7")
+
+    @make_durable
+    async def book():
+        async with transaction() as connection:
+            await connection.execute("INSERT INTO messages VALUES ('mine')")
+        return "done"
+
+    store = SQLiteStore(file)
+    assert await book(orchestration_backend=DurableBackend(store), instance_id="it") == "done"
+    await store.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT text FROM messages").fetchall() == [("mine",)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (7,)
