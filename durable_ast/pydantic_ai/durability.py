@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,11 +33,12 @@ from pydantic_ai.durable_exec import (
     RoleBasedOperationConfig,
     ToolsetKind,
 )
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import AgentStreamEvent, ModelResponseStreamEvent
 from pydantic_ai.models import Model
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, DeferredToolResults
-from pydantic_ai.toolsets import AbstractToolset
+from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
 from ..backoff import exponential
 from ..errors import NotPersistableError
@@ -188,7 +189,21 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
                 return known
             return self._wrap_leaf_toolset(leaf) or leaf
 
+        self._check_ids(leaves)
         return toolset.visit_and_replace(durable)
+
+    def _check_ids(self, leaves: Sequence[AbstractToolset[AgentDepsT]]) -> None:
+        """What servers and dynamic toolsets tell is told apart by their ids.
+
+        Raises:
+            UserError: several of them have none.
+        """
+        nameless = [leaf for leaf in leaves if leaf.id is None and not isinstance(leaf, FunctionToolset)]
+        if len([leaf for leaf in nameless if self._wrap_leaf_toolset(leaf) is not None]) > 1:
+            raise UserError(
+                f"agent {self.name!r}: several toolsets that come with this run have no id, and could not be told apart "
+                f"when it goes on: {', '.join(leaf.label for leaf in nameless)}; give each of them an `id`"
+            )
 
     # ids and time
 

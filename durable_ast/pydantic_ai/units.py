@@ -25,6 +25,7 @@ from pydantic_ai.durable_exec import (
     DurableOperationId,
     EventStreamHandlerId,
     JournalCallableOperationBackend,
+    ModelCancelSuspendedResponseId,
     ModelRequestId,
     RoleBasedOperationConfig,
     ToolsetCallToolId,
@@ -119,6 +120,8 @@ class UnitBackend(JournalCallableOperationBackend[Mapping[str, Any]]):
         port = current_run()
         if port is None:
             return await body()
+        if isinstance(operation_id, ModelCancelSuspendedResponseId) and port.is_left:
+            return None  # whoever goes on with the run wants the provider to go on as well
         ctx = next((value for value in cache_key if isinstance(value, RunContext)), None)
         unit = Unit(
             _key(port, operation_id, name, cache_key, ctx),

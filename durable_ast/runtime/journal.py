@@ -26,6 +26,7 @@ from ..state import snapshot
 from ..state.digest import digest
 from ..state.schema import Message
 from ..stores.base import NO_PARTS, Parts
+from .control import is_interrupted
 from .effects import NO_EFFECTS, Effects
 from .questions import answered, asked
 from .running_branch import current
@@ -282,6 +283,12 @@ class Run:
     @property
     def key(self) -> str:
         return self._scope.idempotency_key
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the instance goes on later, or elsewhere: what is under way is to be left as it is."""
+        branch = self._scope.branch
+        return is_interrupted() or (branch is not None and branch.halted is not None)
 
     def ordinal(self, name: str) -> int:
         """How often this was asked for that name before, in this attempt: 0, 1, 2, ...

@@ -328,6 +328,9 @@ async def unit(step: Step[..., Any], key: str, *args: Any) -> Any:
         step: what is called.
         key: its name among the units of the running step.
         args: what it is called with.
+
+    Raises:
+        CancelledError: the instance has stopped, and this is a task of the library that it has left behind.
     """
     outer = enclosing()
     assert outer is not None and outer.branch is not None
@@ -336,6 +339,8 @@ async def unit(step: Step[..., Any], key: str, *args: Any) -> Any:
     if known is not None:
         return known.value
     await journal.settled()
+    if outer.branch.halted is not None:
+        raise asyncio.CancelledError("the instance has stopped")
     value = await _attempts(Call(step, args, {}, key), outer.branch, path)
     await journal.record_behind(path, value)
     return value

@@ -1,5 +1,6 @@
 """Requests to models: in several parts, compacted, taken back, and to other models than the agent's own."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.usage import RequestUsage
 
-from durable_ast import InMemoryStore, Workflow
+from durable_ast import InMemoryStore, Status, Workflow
 from durable_ast.backoff import constant
 from durable_ast.pydantic_ai import AstDurability, DurableAgent, TaskConfig
 
@@ -31,10 +32,11 @@ class Slow(FunctionModel):
     Args:
         parts: what it says in each; None fails.
         death: kills it.
+        delay: seconds after which it is asked for the next part.
     """
 
-    def __init__(self, *parts, death=lambda place: None):
-        self.parts, self.death = parts, death
+    def __init__(self, *parts, death=lambda place: None, delay=0.001):
+        self.parts, self.death, self.delay = parts, death, delay
         super().__init__(self.respond, stream_function=self.stream)
 
     def respond(self, messages, info):
@@ -56,7 +58,7 @@ class Slow(FunctionModel):
         yield self.respond(messages, info).parts[0].content
 
     def continuation_delay(self, response):
-        return 0.001
+        return self.delay
 
     async def cancel_suspended_response(self, response):
         note(f"cancelled {response.metadata['number']}")
@@ -103,6 +105,23 @@ async def test_a_limit_ends_what_works_in_the_background():
 
     await twice(made)
     assert LOG == ["part 0", "part 1", "cancelled 1"]
+
+
+async def test_a_run_that_stands_still_does_not_end_what_works_in_the_background():
+    agent = DurableAgent(Agent(Slow("one ", "two", delay=0.2), name="slow"), Workflow("agents", db=InMemoryStore()))
+    running = asyncio.create_task(agent.run("go", run_id="it"))
+    while not LOG:
+        await asyncio.sleep(0.005)
+    handle = agent.wf.handle("it")
+    await handle.pause()
+    while (await handle.info()).status is not Status.PAUSED:
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.4)
+    assert LOG == ["part 0"]
+    await handle.resume()
+    assert (await agent.run("go", run_id="it")).output == "one two"
+    assert LOG == ["part 0", "part 1"]
+    running.cancel()
 
 
 async def test_a_failure_ends_what_works_in_the_background():

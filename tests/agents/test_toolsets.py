@@ -237,6 +237,13 @@ async def test_a_toolset_of_the_run_has_an_id_of_its_own():
         await agent.run("go", run_id="it", toolsets=[greeter_with_id()])
 
 
+async def test_servers_without_ids_could_not_be_told_apart():
+    agent = DurableAgent(scripted(*TWO_LOAVES), Workflow("agents", db=InMemoryStore()))
+    with pytest.raises(UserError, match="give each of them an `id`"):
+        await agent.run("go", run_id="it", toolsets=[MCPToolset(bakery()), MCPToolset(bakery())])
+    assert (await agent.run("go", run_id="it", toolsets=[MCPToolset(bakery())])).output == '{"1": 2, "2": 4}'
+
+
 async def test_a_tool_that_is_left_out_of_the_journal():
     """It is called again with the run."""
 
