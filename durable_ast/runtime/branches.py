@@ -174,8 +174,8 @@ class Branches:
         asyncio.get_running_loop().call_soon(self.check_idle, 2)
 
     def halt(self, error: BaseException) -> None:
-        """Nothing of the instance runs any further."""
-        if self.root.halted is not None:
+        """Nothing of the instance runs any further, unless it has ended already."""
+        if self.root.halted is not None or self.has_ended:
             return
         self.instance.failure = error
         self.cuts.let_go()

@@ -207,6 +207,7 @@ class Cuts:
         self._is_writing = True
         writing = self._branches.instance.save_cut(records, effects, *self._branches.standing(), within)
         self._writer = asyncio.Task(self._write(writing, requests), loop=asyncio.get_running_loop())
+        self._branches.instance.cut = self._writer
 
     def _ended(self) -> OpenTransaction | None:
         """The transaction that ends with this cut; if its branch could not be saved, it must not."""

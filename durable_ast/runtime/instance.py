@@ -105,6 +105,8 @@ class Instance:
         self.mailbox = Mailbox(store, record)
         self.managers = itertools.count(1)
         """The numbers of its managers that cannot be saved."""
+        self.cut: asyncio.Task[None] | None = None
+        """Writes the last checkpoint of its branches."""
         self.event_log = EventLog(self.parts)
         self.publishing = asyncio.Lock()
         """Keeps what is published in the order in which it is numbered."""
@@ -249,6 +251,8 @@ class Instance:
 
     async def _written(self, effects: Effects = NO_EFFECTS) -> None:
         await self._undisturbed()
+        if self.cut is not None:
+            await asyncio.wait([self.cut])
         await self.settled()  # an end that is stored is final, so nothing before it may be missing
         writing = self._write(effects)
         if writing is not None:

@@ -202,12 +202,14 @@ class _Return:
     async def _settle(self, branch: Branch, facts: Facts, again: bool) -> None:
         """Cancel a branch as often as it was, and once more if that was on its way."""
         assert branch.task is not None and branch.line is not None
-        for _ in range(facts.cancelling if branch is not self._root else 0):
+        times = facts.cancelling if branch is not self._root else 0
+        requests = branch.task.cancelling() + times
+        for _ in range(times):
             branch.task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
         branch.line.cancelled = False
-        if again or facts.cancelled:
+        if again or facts.cancelled or branch.task.cancelling() > requests:  # others go on already
             branch.cancel_later(asyncio.CancelledError())
         self._entering.is_settled(branch.line.number)
 
