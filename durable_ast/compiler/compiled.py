@@ -112,7 +112,7 @@ class Compiled:
     def constructs(self) -> dict[int, Around]:
         """What each point lies in."""
         if self._constructs is None:
-            from .constructs import constructs
+            from .enclosing import constructs
 
             self._constructs = constructs(self.lowered)
         return self._constructs

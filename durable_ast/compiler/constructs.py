@@ -1,15 +1,15 @@
-"""The constructs that each suspension point lies in.
+"""The constructs around a suspension point that keep something alive.
 
-Input:   `Lowered`, numbered.
-Output:  for each point the constructs around it that keep something alive, outermost first.
+`enclosing.py` finds them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from .lowered import AsyncWith, Block, Completion, Finally, For, Lowered, Native, Point, Statement, Try, With, blocks
+if TYPE_CHECKING:
+    from .lowered import Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +47,3 @@ class InAsyncWith:
 
 Construct: TypeAlias = InLoop | InManager | InHandler | InFinal | InAsyncWith
 Around: TypeAlias = tuple[Construct, ...]
-
-
-def constructs(lowered: Lowered) -> dict[int, Around]:
-    """The constructs around each point, by its number."""
-    found: dict[int, Around] = {}
-    _block(lowered.body, (), found)
-    return found
-
-
-def _block(block: Block, around: Around, found: dict[int, Around]) -> None:
-    for statement in block.statements:
-        _statement(statement, around, found)
-
-
-def _statement(statement: Statement, around: Around, found: dict[int, Around]) -> None:
-    match statement:
-        case Native():
-            return
-        case Point(number=number):
-            found[number] = around
-        case For(iterator=str(iterator), body=body, orelse=orelse):
-            _block(body, (*around, InLoop(iterator)), found)
-            _block(orelse, around, found)
-        case With(manager=str(manager), body=body):
-            _block(body, (*around, InManager(manager)), found)
-        case AsyncWith(opening=opening, body=body):
-            _block(opening, around, found)
-            _block(body, (*around, InAsyncWith()), found)
-        case Try(body=body, handlers=handlers, orelse=orelse):
-            _block(body, around, found)
-            for handler in handlers:
-                inside = around if handler.name is None else (*around, InHandler(handler.name))
-                _block(handler.body, inside, found)
-            _block(orelse, around, found)
-        case Finally(body=body, final=final, completion=completion):
-            _block(body, around, found)
-            _block(final, around if completion is None else (*around, InFinal(completion)), found)
-        case _:
-            for block in blocks(statement):
-                _block(block, around, found)

@@ -14,3 +14,13 @@ def test_it_imports_nothing_heavy() -> None:
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "durable_ast" in found
     assert not HEAVY.intersection(found)
+
+
+def test_nothing_that_compiles_is_imported_before_there_is_something_to_compile():
+    program = (
+        "import sys, durable_ast; print(*(name for name in sys.modules if name.startswith('durable_ast.compiler')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"lowered", "lower", "passes", "locate", "transform"} & {
+        name.rpartition(".")[2] for name in done.stdout.split()
+    }
