@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from ..backends.durable import DurableBackend
 from ..errors import UnknownRunError
+from ..state import snapshot
 from ..state.schema import Record, Status
+from .control import CANCEL
 from .instance import outcome_of
 from .moments import Moment, moments
 
@@ -112,7 +114,7 @@ class InstanceHandle(Generic[R]):
 
     async def cancel(self) -> None:
         """Ask it to stop: what it awaits is cancelled, as asyncio does, and it may clean up."""
-        await asyncio.wrap_future(self._backend.publish_event(self.instance_id, ".cancel"))
+        await asyncio.wrap_future(self._backend.store.publish(self.instance_id, CANCEL, snapshot.dumps(None)))
 
     async def _record(self) -> Record:
         record = await self._backend.store.read(self.instance_id)

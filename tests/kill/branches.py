@@ -1,7 +1,9 @@
 """Functions with several branches, to be killed."""
 
 import asyncio
+import os
 import time
+from typing import NoReturn, Self
 
 from durable_ast import make_durable
 
@@ -76,3 +78,62 @@ async def late() -> str:
         await step(2)
         return "timeout"
     return "no timeout"
+
+
+class Line:
+    """A connection: bound to its process, and to be entered in each."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a connection cannot be pickled")
+
+    async def __aenter__(self) -> Self:
+        await asyncio.sleep(0.001)
+        self.pid = os.getpid()
+        log("entered")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.pid = 0
+
+    async def get(self, number: int) -> int:
+        assert self.pid == os.getpid(), "it was not entered in this process"
+        return await threaded(number)
+
+
+async def through(line: Line, number: int, results: list[int]) -> int:
+    """A branch that uses its parent's connection, and one of its own."""
+    total = 0
+    async with Line() as own:
+        for index in range(LENGTH):
+            total += await (line if index % 2 else own).get(number * LENGTH + index)
+    results.append(number)
+    return total
+
+
+@make_durable
+async def connected() -> tuple[list[int], list[int]]:
+    """Six branches of twenty steps, inside of a connection."""
+    results: list[int] = []
+    async with Line() as line:
+        totals = await asyncio.gather(*(through(line, number, results) for number in range(6)))
+    return totals, sorted(results)
+
+
+async def cleans(number: int) -> None:
+    """Waits to be cancelled, and takes its time then."""
+    try:
+        await step(number * LENGTH)
+        log("waiting", number)
+        await asyncio.sleep(1000)
+    finally:
+        for index in range(1, LENGTH):
+            await threaded(number * LENGTH + index)
+
+
+@make_durable
+async def cleaning() -> None:
+    """Three branches that clean up when they are cancelled from outside."""
+    await asyncio.gather(*map(cleans, range(3)))

@@ -1,8 +1,12 @@
 """Branches whose process is killed: each goes on where it stood, in whichever process."""
 
+import asyncio
 import time
 
 import pytest
+
+from durable_ast import DurableBackend, open_store
+from durable_ast.runtime.handle import InstanceHandle
 
 from .branches import LENGTH, WIDTH
 from .harness import Killer, repeats, wait_until
@@ -61,3 +65,32 @@ def test_a_timeout_that_is_over_while_no_process_is_there(killer):
     killer.finish(killer.start("run", "late", "it"))  # it does not wait for what is over
     assert killer.result("it") == "timeout"
     assert [number for _, number in killer.steps()] in ([0, 1, 2], [0, 1, 1, 2])
+
+
+def test_branches_inside_of_connections(killer):
+    run_killed(killer, "connected", 12, 24)
+    for number in range(6):
+        steps = steps_of(killer, number)
+        assert repeats(steps) <= killer.kills
+        assert {step for _, step in steps} == set(range(LENGTH))
+    totals, results = killer.result("it")
+    assert results == list(range(6))
+    assert sum(totals) == sum(number * number for number in range(6 * LENGTH))
+
+
+def test_a_cancel_from_outside_and_kills_while_it_cleans_up(killer):
+    process = killer.start("run", "cleaning", "it")
+    wait_until(lambda: sum(kind == "waiting" for _, kind, *_ in killer.lines()) == 3)
+    handle = InstanceHandle(DurableBackend(open_store(killer.store)), "it")
+    asyncio.run(handle.cancel())
+    wait_until(lambda: len(killer.steps()) > 5)
+    while killer.kill(process) and killer.kills < 10:
+        process = killer.start("run", "cleaning", "it")
+        killer.wait_for_lines(process, killer.chance.randint(0, 8))
+        killer.pause(0.004)
+    with killer.start("run", "cleaning", "it") as last:
+        assert last.wait(60) != 0, "the instance was cancelled"
+    for number in range(3):
+        steps = steps_of(killer, number)
+        assert repeats(steps) <= killer.kills
+        assert {step for _, step in steps} == set(range(LENGTH)), "it did not go on cleaning up"

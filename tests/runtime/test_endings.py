@@ -65,6 +65,27 @@ async def test_instances_without_an_id_are_new_each_time(backend):
     assert ran == ["a", "b", "c"] * 2
 
 
+@make_durable
+async def cleans_up() -> None:
+    try:
+        await asyncio.gather(step("a"), wait_for_event("never"))
+    finally:
+        await step("cleaned")
+
+
+async def test_a_handle_cancels_an_instance(backend):
+    handle = await cleans_up.start(instance_id="it", orchestration_backend=backend)
+    calling = asyncio.create_task(cleans_up(orchestration_backend=backend, instance_id="it", wait=True))
+    while "a" not in ran:
+        await asyncio.sleep(0.01)
+    await handle.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    with pytest.raises(asyncio.CancelledError):
+        await handle.result(timeout=10)
+    assert ran == ["a", "cleaned"]
+
+
 async def test_sleep_counts_the_time_in_which_nobody_was_there(backend):
     """The first process dies in its sleep; the second one comes late, and does not wait again."""
 
