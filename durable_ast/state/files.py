@@ -88,16 +88,24 @@ def _text(buffer: Any, facts: dict[str, Any], position: int) -> Any:
 def _newline(file: io.TextIOWrapper) -> str | None:
     """What `open` was told about newlines.  No attribute says so; but the file refers to it, between
     its codecs and the text it has decoded, unless it is None."""
-    held = gc.get_referents(file)
-    last = max((index for index, obj in enumerate(held) if _is_codec(obj)), default=len(held))
-    told, after = [*held[last + 1 : last + 3], None, None][:2]
+    codec, told, after = _behind_codecs(file)
     if not isinstance(told, str) or told not in _NEWLINES:
         return None
-    if told == "" and isinstance(after, tuple):
-        return None  # it is the text, at the end of the file; the tuple is what it was decoded from
-    if isinstance(held[last], io.IncrementalNewlineDecoder) and told:
+    if told == "" and isinstance(after, tuple) and file.seekable():
+        file.seek(file.tell())  # or it is the text, of which there is none now
+        codec, told, after = _behind_codecs(file)
+        return "" if told == "" else None
+    if isinstance(codec, io.IncrementalNewlineDecoder) and told:
         return None  # lines end with anything, so this is text
     return told
+
+
+def _behind_codecs(file: io.TextIOWrapper) -> tuple[Any, Any, Any]:
+    """The last codec of a file, and the next two objects that it refers to."""
+    held = gc.get_referents(file)
+    last = max((index for index, obj in enumerate(held) if _is_codec(obj)), default=len(held))
+    codec, told, after = [*held[last : last + 3], None, None, None][:3]
+    return codec, told, after
 
 
 def _is_codec(obj: Any) -> bool:

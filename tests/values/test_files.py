@@ -168,3 +168,29 @@ async def test_a_temporary_file_keeps_what_is_in_it(mode):
 
     one, two = ("one\n", "two\n") if mode == "w+" else (b"one\n", b"two\n")
     assert await paused(collects, mode, pauses=2) == (one, two, 8)
+
+
+@pytest.mark.parametrize("newline", [None, "", "\n", "\r\n"])
+async def test_newlines_are_what_was_asked_for_after_a_seek(newline):
+    @make_durable
+    async def goes_back(newline):
+        with tempfile.TemporaryFile("w+", newline=newline) as opened:
+            opened.write("one\r\ntwo\n")
+            raise PauseForEventException("go")
+            opened.seek(0)
+            raise PauseForEventException("go")
+            first = opened.readline()
+            raise PauseForEventException("go")
+            rest = opened.read()
+            raise PauseForEventException("go")
+            opened.write("three\n")
+            opened.seek(0)
+            return first, rest, opened.read()
+
+    with tempfile.TemporaryFile("w+", newline=newline) as opened:
+        opened.write("one\r\ntwo\n")
+        opened.seek(0)
+        first, rest = opened.readline(), opened.read()
+        opened.write("three\n")
+        opened.seek(0)
+        assert await paused(goes_back, newline, pauses=4) == (first, rest, opened.read())
