@@ -135,10 +135,13 @@ class Outside:
         return not self._shared and not self._managers
 
     def __call__(self, obj: Any) -> Name | None:
-        number = self.number(obj)
+        key = id(obj)  # asked for every object that is saved, mostly for nothing
+        number = self._shared.get(key)
         if number is not None:
             self.numbers.add(number)
-        name = self._managers.get(id(obj)) if number is None else number
+            self.used.add(number)
+            return number
+        name = self._managers.get(key) if self._managers else None
         if name is not None:
             self.used.add(name)
         return name

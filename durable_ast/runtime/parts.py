@@ -22,17 +22,11 @@ from .call_stack import CallStack
 from .cut import SHARED, Errors, Graph, Line, State, before_of, capture, dump, header_of, key_of, record_of
 from .lost import Entered, Lost, Name, Outside, names_of
 from .shared import dumps as dumps_shared
+from .versions import UNKNOWN, Versions
 
 _AT_ONCE = 8
 """How many objects of one branch are given numbers one by one.  What an object holds is no longer
 seen once it has a number, so the next one may be none any more; but each takes another try."""
-
-
-_UNKNOWN = -1
-"""Stands for a version of what is shared that an earlier process has written."""
-
-_REMEMBERED = 64
-"""How many versions of what is shared are kept, to go back to if an error ends the instance."""
 
 
 class Unsaved(Exception):
@@ -64,23 +58,6 @@ class _Part:
     spare: frozenset[int] = frozenset()
     opens: frozenset[int] = frozenset()
     uses: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """What was shared once records had been written.
-
-    Attributes:
-        shared: the record of it.
-        numbers: the objects in that.
-        fixed: the branches that were written then because something of theirs had ended.
-        others: the records of the others before, of branches that share anything.
-    """
-
-    shared: bytes | None
-    numbers: frozenset[int] = frozenset()
-    fixed: frozenset[Branch] = frozenset()
-    others: Mapping[Branch, bytes | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +102,8 @@ class Parts:
         self._uses: Counter[int] = Counter()
         self._next = 1
         self._in_shared: dict[int, Any] = {}
-        self._written: bytes | None = None
-        self._written_before: bytes | None = None
-        self._version = 0
-        """How often records were written."""
+        self._versions = Versions()
         self._written_at: dict[Branch, int] = {}
-        self._history: dict[int, _Version] = {0: _Version(None)}
         self._stages: dict[int, int] = {}
         """The highest lost manager that a shared object needs, by number."""
         self._lost: dict[Branch, list[Lost]] = {}
@@ -153,8 +126,7 @@ class Parts:
         tries: Counter[Branch] = Counter()
         shared: bytes | None = None
         self._before_write.clear()
-        self._written_before = self._written
-        self._version += 1
+        self._versions.begin()
         noted: set[Branch] = set()
         from_the_start: set[Branch] = set()
         for branch in list(queue):
@@ -197,16 +169,12 @@ class Parts:
         written: dict[str, bytes | None] = {
             key_of(_line(branch).number): data for branch, data in records.items() if branch not in dropped
         }
-        if shared != self._written and not any(self._numbers_of(branch) for branch in dropped):
-            written[SHARED] = self._written = shared
+        if shared != self._versions.shared and not any(self._numbers_of(branch) for branch in dropped):
+            written[SHARED] = self._versions.shared = shared
         self._take_back(dropped)
-        self._written_at.update(dict.fromkeys(self._before_write, self._version))
-        before = {branch: self._before_write[branch].last for branch in self._before_write if self._numbers_of(branch)}
-        others = {branch: last for branch, last in before.items() if branch not in finished}
-        numbers = frozenset(self._shared) if self._written is not None else frozenset[int]()
-        fixed = frozenset(before.keys() - others.keys())
-        self._history[self._version] = _Version(self._written, numbers, fixed, others)
-        self._history.pop(self._version - _REMEMBERED, None)
+        self._written_at.update(dict.fromkeys(self._before_write, self._versions.number))
+        sharing = {branch: kept.last for branch, kept in self._before_write.items() if self._numbers_of(branch)}
+        self._versions.note(() if self._versions.shared is None else self._shared.keys(), sharing, finished)
         return Written(written, failures, dropped)
 
     def _dropped(self, failed: set[Branch], records: dict[Branch, bytes], shared: bytes | None) -> set[Branch]:
@@ -215,7 +183,7 @@ class Parts:
         missing that a record names."""
         dropped = set(failed)
         while True:
-            is_torn = shared != self._written and any(self._numbers_of(branch) for branch in dropped)
+            is_torn = shared != self._versions.shared and any(self._numbers_of(branch) for branch in dropped)
             before = [self._stored(branch) for branch in dropped]
             named = {number for part in before for number in part.uses}
             stored = {number for part in before for number in part.opens}
@@ -257,8 +225,7 @@ class Parts:
 
     def give_up(self) -> None:
         """Nothing of what `write` has given is stored."""
-        self._written = self._written_before
-        self._history[self._version] = replace(self._history[self._version - 1], fixed=frozenset(), others={})
+        self._versions.give_up()
         self._take_back(list(self._before_write))
 
     def without(self, error: BaseException) -> dict[str, bytes | None]:
@@ -272,34 +239,11 @@ class Parts:
             is_cancelled = line.ended and isinstance(line.waiting[1], asyncio.CancelledError)
             if line.errors.before is not None and (line.errors.newest & causes.keys() or is_cancelled):
                 back[branch] = line.errors.before
-        together = self._as_of_before(back)
+        together = self._versions.as_of_before(back)
         if together is not None:
             return together
         there = self._shared.keys()
         return {key_of(_line(branch).number): data for branch, data in back.items() if header_of(data).shared <= there}
-
-    def _as_of_before(self, back: Mapping[Branch, bytes]) -> dict[str, bytes | None] | None:
-        """These records, with what is shared as it was then, and with those of other branches that have
-        gone on with it since and finished nothing; None if one has, or if there was no such moment."""
-        version = max((_line(branch).errors.since for branch in back), default=0)
-        then = self._history.get(version)
-        records = {**back}
-        for later in range(version + 1, self._version + 1):
-            since = self._history.get(later)
-            if since is None or not since.fixed <= back.keys():
-                return None
-            for branch, data in since.others.items():
-                if data is None and branch not in back:
-                    return None
-                records.setdefault(branch, data or b"")
-        if then is None or any(version > _line(branch).errors.until for branch in back):
-            return None
-        if not all(header_of(data).shared <= then.numbers for data in records.values()):
-            return None
-        found: dict[str, bytes | None] = {key_of(_line(branch).number): data for branch, data in records.items()}
-        if then.shared != self._written:
-            found[SHARED] = then.shared
-        return found
 
     @property
     def has_errors(self) -> bool:
@@ -322,8 +266,7 @@ class Parts:
     def adopt(self, data: bytes, numbers: frozenset[int]) -> None:
         """What is shared is restored from this record, which holds objects of these numbers."""
         self._next = max(numbers) + 1
-        self._written = data
-        self._history[0] = _Version(data, numbers)
+        self._versions.adopt(data, numbers)
 
     def adopt_objects(self, shared: Mapping[int, Any]) -> None:
         """These were read from it so far, by number."""
@@ -340,7 +283,7 @@ class Parts:
         held = frozenset[int]() if before is None else header_of(before).shared
         self._uses.update(held)
         line = _line(branch)
-        line.last, line.errors = data, Errors({}, before=before, held=held, since=_UNKNOWN, until=_UNKNOWN)
+        line.last, line.errors = data, Errors({}, before=before, held=held, since=UNKNOWN, until=UNKNOWN)
 
     def found(self, number: int) -> Any:
         """The shared object of a number."""
@@ -410,7 +353,10 @@ class Parts:
             del objects[key]
         again: dict[Branch, None] = {}
         tries[branch] += 1
+        owner, spare_in = self._owner, self._spare_in
         for key, obj in (*objects.items(), *graph.cells.items()):
+            if owner.get(key, branch) is branch and key not in spare_in:
+                continue  # as nearly all of them
             holders = self._holders(key, branch, is_spare=key in graph.cells)
             if not holders or snapshot.is_global(obj):
                 continue
@@ -470,7 +416,7 @@ class Parts:
 
     def _before(self, branch: Branch) -> Errors:
         """What to go back to from an error that has just come."""
-        line, state, now = _line(branch), _state(branch), self._version
+        line, state, now = _line(branch), _state(branch), self._versions.number
         if state.waiting[0] == "error" and line.begun is not None and not line.ended:
             flights = [flight for flight in state.flights if flight is not state.waiting[1]]
             begun = self._record(replace(state, waiting=line.begun, flights=flights), self._lost.get(branch, ()))
