@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..state.history import Checkpoint
-from ..state.schema import Status
-from ..stores.base import InstanceStore
+from ..state.history import PREFIX, Checkpoint, History
+from ..state.schema import Record, Status
+from ..stores.base import NO_PARTS, InstanceStore, Parts
 from .call_stack import CallStack
 from .instance import stack_of
 
@@ -62,3 +62,17 @@ class Moment:
 async def moments(store: InstanceStore, instance_id: str) -> list[Moment]:
     """The moments of an instance that are kept, oldest first; none if there is no such instance."""
     return [Moment.of(each) for each in await store.history(instance_id)]
+
+
+async def kept_behind(store: InstanceStore, before: Record, after: Record) -> Parts:
+    """What keeps the last checkpoint of an instance that is ended from outside, if its history is kept.
+
+    Args:
+        store: where it is.
+        before: the instance as it stood.
+        after: as it ended.
+    """
+    parts = await store.parts(before.instance_id)
+    if not any(name.startswith(PREFIX) for name in parts):
+        return NO_PARTS
+    return History(None, before, parts).parts(after, NO_PARTS)

@@ -13,12 +13,12 @@ from ..errors import UnknownRunError
 from ..runtime.children import requests_to_children
 from ..runtime.control import CANCEL, PAUSE, TERMINATE
 from ..runtime.instance import outcome_of, stack_of
-from ..runtime.moments import Moment, moments
+from ..runtime.moments import Moment, kept_behind, moments
 from ..runtime.running_branch import current
 from ..runtime.signals import VALUES
 from ..state import snapshot
 from ..state.schema import Outgoing, Record, Status
-from ..stores.base import InstanceBusy
+from ..stores.base import NO_PARTS, InstanceBusy
 from ..worker.at_work import lent_place
 
 if TYPE_CHECKING:
@@ -197,8 +197,9 @@ class Handle(Generic[R]):
             await self._ask(TERMINATE)
             return
         error = asyncio.CancelledError(f"run {self.id!r} was terminated")
+        before = record.copy()
         record.status, record.outcome = Status.CANCELLED, snapshot.dumps(("error", error))
-        await self._leave(record, await requests_to_children(self._workflow.instances, self.id))
+        await self._leave(record, before, await requests_to_children(self._workflow.instances, self.id))
 
     async def pause(self) -> None:
         """Let the run stand still until `resume`; a step that is running is begun again then."""
@@ -246,12 +247,19 @@ class Handle(Generic[R]):
             return None
         return None if record.status.is_final else record
 
-    async def _leave(self, record: Record, outbox: Sequence[Outgoing] = ()) -> None:
-        """Write a record that the caller owns, and own it no longer."""
+    async def _leave(self, record: Record, before: Record | None = None, outbox: Sequence[Outgoing] = ()) -> None:
+        """Write a record that the caller owns, and own it no longer.
+
+        Args:
+            record: the run from now on.
+            before: as it stood, if it has ended.
+            outbox: messages to others.
+        """
         store = self._workflow.instances
         record.sequence += 1
         try:
-            writing = store.commit(record, (), True, outbox=outbox)
+            parts = NO_PARTS if before is None else await kept_behind(store, before, record)
+            writing = store.commit(record, (), True, parts, outbox)
             if writing is not None:
                 await writing
         finally:

@@ -188,3 +188,29 @@ async def test_there_is_none_of_an_instance_that_is_not_there():
 def test_nonsense_is_refused(history):
     with pytest.raises(ValueError, match="history must be"):
         make_durable(count, history=history)
+
+
+async def test_the_branches_of_a_run_that_was_terminated_are_seen_as_they_stood(tmp_path):
+    wf = Workflow("history", db=tmp_path / "it.db", history="all")
+
+    async def arm(name):
+        seen = [await double(7)]
+        return await wf.signal(name), seen
+
+    @wf.workflow(id="it")
+    async def both():
+        return await asyncio.gather(arm("left"), arm("right"))
+
+    handle = await wf.start(both)
+    while await handle.status() is not Status.WAITING:
+        await asyncio.sleep(0.01)
+    await handle.pause()
+    while await handle.status() is not Status.PAUSED:
+        await asyncio.sleep(0.01)
+    await handle.terminate()
+    saved = await saved_history(wf.instances, "it")
+    assert saved[-1].record.status is Status.CANCELLED
+    views = [view_of(each) for each in saved]
+    assert all(view.note is None for view in views)
+    last = next(view for view in reversed(views) if view.branches)
+    assert [variable.text for branch in last.branches for variable in branch.frames[0].variables] == ["[14]", "[14]"]
