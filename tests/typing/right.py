@@ -8,9 +8,12 @@ from durable_ast import (
     DurableProgram,
     Handle,
     InMemoryStateStore,
+    InMemoryStore,
     Run,
+    RunContext,
     SQLiteStore,
     Status,
+    Store,
     Workflow,
     backoff,
     make_durable,
@@ -22,6 +25,7 @@ from durable_ast import (
     transaction,
     wait_for_event,
 )
+from durable_ast.runtime.moments import Moment
 from durable_ast.stores.sqlite_transaction import SQLiteConnection
 from durable_ast.stores.transactions import Connection, Cursor
 
@@ -179,8 +183,49 @@ async def workflows() -> None:
     assert_type(await handle.status(), Status)
     assert_type(await handle.locals(), dict[str, Any])
     assert_type(await wf.complete("order-7", "go", {"a": 1}), bool)
-    assert_type(await wf.list(status="ERROR"), list[Run])
-    assert_type(await wf.queue("q", concurrency=2).start(order, 7, priority=1), Handle[list[str]])
+    assert_type(await wf.list(status="ERROR", workflow=order, since=0.0, limit=3), list[Run])
+    assert_type(await wf.start(order, 7, on_cancel="terminate"), Handle[list[str]])
+    assert_type(await handle.history(), list[Moment])
+    assert_type((await handle.info()).wake_at, float | None)
+    await handle.signal("go", {"a": 1})
+    for manage in (handle.cancel, handle.pause, handle.resume, handle.terminate):
+        assert_type(await manage(), None)
+    assert_type(wf.handle("order-7"), Handle[Any])
+    assert_type(await wf.recover(), list[Handle[Any]])
+    assert_type(await wf.get_event("order-7", "stage", timeout=3), Any)
+    await wf.send("order-7", "go", 3)
+    queue = wf.queue("q", concurrency=2, per_key=1, rate=(10, 60), priority=1)
+    assert_type(await queue.start(order, 7, priority=1), Handle[list[str]])
+    assert_type(await queue.start(order, 7, unique="a", debounce=3.0), Handle[list[str]])
+    async with wf, wf.lifespan(grace=3):
+        assert_type(await order(number=7), list[str])
+    run = (await wf.list())[0]
+    assert_type(run.status, Status)
+    assert_type(run.awaited, tuple[str, ...])
+    context = RunContext.current()
+    assert context is not None
+    assert_type(context.run_id, str)
+
+
+class OwnStore(Store):
+    async def setup(self) -> None: ...
+    async def get_step(self, run_id: str, step_id: str) -> tuple[bool, Any]:
+        return False, None
+
+    async def set_step(self, run_id: str, step_id: str, result: Any, attempt: int = 1) -> None: ...
+    async def mark_run_done(self, run_id: str) -> None: ...
+    async def mark_run_failed(self, run_id: str, error: str) -> None: ...
+    async def get_signal(self, run_id: str, name: str) -> tuple[bool, Any]:
+        return False, None
+
+    async def set_signal(self, run_id: str, name: str, payload: Any) -> bool:
+        return True
+
+
+def stores() -> None:
+    Workflow("own", db=OwnStore())
+    Workflow("lite", db=SQLiteStore("x.db"), default_backoff=backoff.linear(1, 2))
+    Workflow("none", InMemoryStore(), 0, backoff.constant(3))
 
 
 @make_durable

@@ -77,11 +77,23 @@ async def workflows() -> None:
     await order("seven")  # wrong
     await order()  # wrong
     await order.run(7, 7)  # wrong
+    await order.run("id", "seven")  # wrong
+    await order.run("id")  # wrong
     await wf.start(order, "seven")  # wrong
     await wf.start(order, 7, id="mine", on_conflict="maybe")  # wrong
+    await wf.start(order, 7, on_cancel="maybe")  # wrong
+    await wf.start(fetch, 7)  # wrong
+    await wf.handle(7).result()  # wrong
+    await wf.handle("id").result(timeout="long")  # wrong
+    await wf.list(since="yesterday")  # wrong
+    await wf.queue("q", concurrency="two").start(order, 7)  # wrong
+    await wf.queue("q").start(fetch, 7)  # wrong
     number: int = await (await wf.start(order, 7)).result()  # wrong
     await wf.complete(7, "go")  # wrong
     wf.task(retries="many")  # wrong
+    wf.task(backoff=3)  # wrong
+    wf.workflow(sync)  # wrong
+    wf.workflow(id=7)  # wrong
     wf.schedule("* * * * *", overlap="maybe")  # wrong
     Workflow(7)  # wrong
     del number
