@@ -20,6 +20,7 @@ from .debugging import step_over_library
 from .frames import arguments_of
 from .functions import Function, arguments, function_of_frame
 from .generators import closure_of
+from .mailbox import Delivered
 from .plans import Plan, Plans
 from .recipes import begun
 from .running_branch import current
@@ -145,7 +146,7 @@ def leaf_of(branch: Branch, waiting: Waiting) -> Awaitable[Any] | None:
         case ("event", name, deadline):
             return events.receive(branch, name, deadline, saved=True)
         case ("signal", name, deadline, after, kind, poll):
-            return signals.hear(branch, name, deadline, after, kind, poll)
+            return signals.hear(branch, name, deadline, Delivered(after), kind, poll)
         case ("sleep", due, result):
             return events.sleep_to(branch, due, result, saved=True)
         case ("step", *call):

@@ -69,7 +69,6 @@ async def wait_for_event(name: str, *, timeout: float | None = None) -> Any:
 async def receive(branch: Branch, name: str, deadline: float | None, *, saved: bool = False) -> Any:
     """The durable form of `wait_for_event`; `saved` if the pause has been written already."""
     branch.must_not_wait(f"event {name!r} was awaited")
-    frame = sys._getframe(1)
     instance = branch.instance
     since = instance.record.updated_at if saved else None
     message: Message | None = await instance.mailbox.receive(name)
@@ -77,7 +76,7 @@ async def receive(branch: Branch, name: str, deadline: float | None, *, saved: b
         pause = Park(name, deadline)
         if not saved:
             since = time.time()
-            await _saved(branch, branch.checkpoint(("event", name, deadline), frame, pause=pause))
+            await _saved(branch, branch.checkpoint(("event", name, deadline), sys._getframe(1), pause=pause))
         if deadline is None or time.time() < deadline:
             try:
                 message = await parked(branch, pause)
@@ -192,9 +191,8 @@ def _moment(when: Any) -> float:
 
 async def sleep_to(branch: Branch, due: float, result: Any, *, saved: bool = False) -> Any:
     """Sleep until a time of the clock, in seconds since 1970; time spent dead counts."""
-    frame = sys._getframe(1)
     if not saved:
-        await _saved(branch, branch.checkpoint(("sleep", due, result), frame, wake_at=due))
+        await _saved(branch, branch.checkpoint(("sleep", due, result), sys._getframe(1), wake_at=due))
     if branch.siblings is not None:
         branch.siblings.naps()
     leaves = branch.siblings is None and branch.instance.leaves_until(due) and branch.instance.record.wake_at == due

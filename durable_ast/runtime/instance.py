@@ -107,7 +107,7 @@ class Instance:
         """The numbers of its managers that cannot be saved."""
         self.cut: asyncio.Task[None] | None = None
         """Writes the last checkpoint of its branches."""
-        self.event_log = EventLog(self.parts)
+        self._event_log: EventLog | None = None
         self.publishing = asyncio.Lock()
         """Keeps what is published in the order in which it is numbered."""
         self._inside: list[Park] = []
@@ -120,6 +120,13 @@ class Instance:
         self._history: History | None = None
         self.region: Region | None = None
         """The block of a transaction that one of its branches is in."""
+
+    @property
+    def event_log(self) -> EventLog:
+        """What it tells the world."""
+        if self._event_log is None:
+            self._event_log = EventLog(self.parts)
+        return self._event_log
 
     async def remember(self, *, anew: bool) -> None:
         """Keep earlier checkpoints from now on, if the program wants that.
@@ -374,6 +381,12 @@ class Instance:
         assert branch.task is not None
         branch.task.uncancel()  # it was cancelled to wake it up
         raise branch.halted
+
+    def is_left(self, root: Branch) -> None:
+        """Nobody drives it any more.  What refers to each other here would stay in memory until the
+        garbage collector looks."""
+        self.failure = self.root_task = None
+        root.task = root.frame = None
 
     async def _drive(self, branch: Branch, frame: Frame) -> Any:
         result = await drive(branch, frame, None)

@@ -350,13 +350,17 @@ class DurableRuntime:
             raise
         except BaseException as raised:
             error = explained(raised)
-            if error is not instance.failure:
-                await instance.fail(error, branch)
-            if error is raised:
-                raise
-            raise error from raised
+            try:
+                if error is not instance.failure:
+                    await instance.fail(error, branch)
+                if error is raised:
+                    raise
+                raise error from raised
+            finally:
+                del error
         finally:
             current.set(before)  # a token would be refused where the event loop has died
+            instance.is_left(branch)
         await instance.succeed(result)
         self._call_stack = CallStack()
         self._call_stack.last_result = result

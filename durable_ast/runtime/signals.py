@@ -71,7 +71,6 @@ async def hear(
         poll: seconds after which to look again.
     """
     branch.must_not_wait(f"signal {name!r} was awaited")
-    frame = sys._getframe(1)
     instance = branch.instance
     is_saved = after is not None
     since = instance.record.updated_at if is_saved else None
@@ -84,7 +83,9 @@ async def hear(
     if message is None:
         if not is_saved:
             since = time.time()
-            saving = branch.checkpoint(("signal", name, deadline, after, kind, poll), frame, pause=pause)
+            saving = branch.checkpoint(
+                ("signal", name, deadline, after.number, kind, poll), sys._getframe(1), pause=pause
+            )
             if saving is not None:
                 await branch.saved(saving)
         if deadline is None or time.time() < deadline:

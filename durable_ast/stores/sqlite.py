@@ -299,8 +299,8 @@ class SQLiteStore(InstanceStore):
         query = f"UPDATE durable_instances SET owner = NULL, recoveries = 0, due = {DUE} WHERE id = ? AND epoch = ?"
         released = self._writer.submit(lambda connection: connection.execute(query, (instance_id, epoch)), flush=False)
 
-        def note(_: Any) -> None:
-            if released.exception() is None:
+        def note(done: Future[Any]) -> None:
+            if done.exception() is None:
                 self._unreleased.pop(instance_id, None)
                 self.notices.post(instance_id)
 

@@ -24,6 +24,8 @@ PUT_PART = (
 )
 PUT_MESSAGE = "INSERT INTO durable_messages (instance_id, name, payload) VALUES (?, ?, ?)"
 
+_DROP_TRANSIENT = f"DELETE FROM durable_parts WHERE instance = ? AND ({' OR '.join(['name GLOB ?'] * len(TRANSIENT))})"
+
 DUE = """CASE
 WHEN status IN ('ENQUEUED', 'RUNNING') THEN updated_at
 WHEN status = 'WAITING' AND EXISTS (
@@ -170,11 +172,7 @@ def write_more(
             connection.executemany(WAKE, ((receiver,) for receiver, _, _ in letters))
         if final:
             connection.execute("UPDATE durable_instances SET owner = NULL, due = NULL WHERE key = ?", (key,))
-            for prefix in TRANSIENT:
-                connection.execute(
-                    "DELETE FROM durable_parts WHERE instance = ? AND substr(name, 1, ?) = ?",
-                    (key, len(prefix), prefix),
-                )
+            connection.execute(_DROP_TRANSIENT, (key, *(f"{prefix}*" for prefix in TRANSIENT)))
 
     return work
 
