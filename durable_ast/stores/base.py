@@ -145,6 +145,10 @@ class InstanceStore(StateStore, Store):
         """What the runtime uses: this store, unless it cannot keep instances itself."""
         return self
 
+    def is_same(self, other: object) -> bool:
+        """Whether another store keeps the same instances, as far as can be told without asking it."""
+        return self is other
+
     @abstractmethod
     async def acquire(self, initial: Record) -> tuple[Record, bool]:
         """Become the owner of an instance, which is created if there is none.

@@ -117,6 +117,9 @@ class SQLiteStore(InstanceStore):
 
     # instances
 
+    def is_same(self, other: object) -> bool:
+        return self is other or (isinstance(other, SQLiteStore) and self.path == other.path != ":memory:")
+
     async def acquire(self, initial: Record) -> tuple[Record, bool]:
         self._release_again(initial.instance_id)
         taking = self._writer.submit_from_loop(lambda connection: self._acquire(connection, initial))

@@ -126,7 +126,7 @@ class Worker:
 
     def works_on(self, store: StateStore | Store, label: str) -> bool:
         """Whether it goes on with what is left to it in this store, of the program of this label."""
-        return label in self._programs and (store is self.store or store is self._store.inner)
+        return label in self._programs and (store is self.store or self._store.inner.is_same(store))
 
     @contextlib.contextmanager
     def lent_place(self, instance_id: str) -> Iterator[None]:

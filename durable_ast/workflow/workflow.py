@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import contextlib
 import datetime
@@ -37,6 +38,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 DEFAULT_BACKOFF = exponential()
+
+_AT_ONCE = 200
 
 OnConflict = Literal["attach", "reject", "restart"]
 """What `Workflow.start` does with an id that is in use."""
@@ -81,6 +84,8 @@ class Workflow(Definitions, Messages):
         self.store: StateStore | Store = db if isinstance(db, (StateStore, Store)) else open_store(db)
         Messages.__init__(self, DurableBackend(self.store))
         self.runs = Runs()
+        self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
+        self._lines = weakref.WeakKeyDictionary()
         self.crew = Crew(self.store, self.functions)
         self.scheduler = Scheduler(self, self._start_scheduled)
         _workflows[name] = self
@@ -155,13 +160,21 @@ class Workflow(Definitions, Messages):
             existing = await start.existing()
             if existing is not None:
                 await self.handle(existing).remove()
-        runtime, is_new = await start.enqueue()
+        async with self._in_line():
+            runtime, is_new = await start.enqueue()
         if is_new or on_conflict == "attach":
             await note_child(runtime.instance_id, on_cancel)
         if not is_new and on_conflict == "reject":
             raise InstanceConflictError(f"there is a run {runtime.instance_id!r} already")
         self.begin(runtime)
         return Handle(self, runtime.instance_id)
+
+    def _in_line(self) -> asyncio.Semaphore:
+        """Lets so many starts through at a time: whoever waits here takes less memory than at the store."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._lines:
+            self._lines[loop] = asyncio.Semaphore(_AT_ONCE)
+        return self._lines[loop]
 
     def begin(self, runtime: DurableRuntime) -> None:
         """Go on with a run in the background: here, or in a worker of this process that does that."""

@@ -1,6 +1,7 @@
 """A process that works on all runs: what waits is in no memory, and nothing is lost when it stops."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -83,6 +84,26 @@ async def test_what_waits_is_in_no_memory_and_goes_on(store):
     await shop.wf.close()
 
 
+async def test_what_has_left_memory_leaves_nothing_to_the_garbage_collector(store):
+    shop = Shop(store)
+    await shop.wf.recover()
+    handles = [await shop.wf.start(shop.order, number) for number in range(60)]
+    await shop.reached(handles[:20], Status.WAITING)
+    await asyncio.sleep(0.5)
+    gc.collect()
+    gc.disable()
+    try:
+        for handle in handles:
+            await shop.wf.complete(handle.id, "go", "!")
+        for handle in handles:
+            await handle.result(timeout=60)
+        await asyncio.sleep(0.5)
+        assert gc.collect() < 2 * len(handles)
+    finally:
+        gc.enable()
+    await shop.wf.close()
+
+
 async def test_a_step_that_waits_stays_and_does_not_run_again(store):
     shop = Shop(store)
     await shop.wf.recover()
@@ -121,9 +142,11 @@ async def test_a_workflow_that_is_defined_later_is_worked_on(store):
     await shop.wf.close()
 
 
-async def test_a_worker_of_the_process_takes_what_is_started(store):
+@pytest.mark.parametrize("opened", ["once", "twice"])
+async def test_a_worker_of_the_process_takes_what_is_started(store, opened):
     shop = Shop(store)
-    worker = Worker(shop.wf.store, [shop.order])
+    again = opened == "twice" and isinstance(store, SQLiteStore)
+    worker = Worker(SQLiteStore(store.path) if again else store, [shop.order])
     working = asyncio.create_task(worker.run())
     await asyncio.sleep(0)
     handle = await shop.wf.start(shop.order, 1)
