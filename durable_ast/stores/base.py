@@ -512,6 +512,9 @@ async def due_of(store: InstanceStore, record: Record) -> float | None:
         for message in await store.messages(record.instance_id):
             if message.name in record.awaited or message.name.startswith(CONTROL):
                 return record.updated_at
+        for name in record.awaited:  # there are stores that must be asked for each
+            if await store.message(record.instance_id, name) is not None:
+                return record.updated_at
     return record.wake_at if record.status in (Status.SLEEPING, Status.WAITING) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ..stores.base import StateStore
@@ -25,9 +26,10 @@ def leaves(worker: Worker) -> None:
     _workers.discard(worker)
 
 
-def is_left_to_workers(store: StateStore | Store, label: str) -> bool:
-    """Whether a worker of this process goes on with the instances of a program."""
-    return any(worker.works_on(store, label) for worker in _workers)
+def is_left_to_workers(stores: Collection[StateStore | Store], label: str) -> bool:
+    """Whether a worker of this process goes on with the instances of a program in one of these, which
+    are forms of one store."""
+    return any(worker.works_on(store, label) for worker in _workers for store in stores)
 
 
 def lent_place(instance_id: str) -> contextlib.AbstractContextManager[None]:

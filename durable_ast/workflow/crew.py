@@ -8,8 +8,7 @@ from typing import Any
 
 from ..runtime.background import Background, begin
 from ..runtime.instance import Stays
-from ..stores.base import StateStore
-from ..stores.steps import Store
+from ..stores.base import InstanceStore
 from ..worker.worker import Worker
 from .functions import WorkflowFunction
 
@@ -25,7 +24,7 @@ class Crew:
         functions: the workflow functions, by their labels; there may be more of them later.
     """
 
-    def __init__(self, store: StateStore | Store, functions: Mapping[str, WorkflowFunction[..., Any]]) -> None:
+    def __init__(self, store: InstanceStore, functions: Mapping[str, WorkflowFunction[..., Any]]) -> None:
         self._store = store
         self._functions = functions
         self._worker: Worker | None = None

@@ -86,7 +86,7 @@ class Workflow(Definitions, Messages):
         self.runs = Runs()
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
         self._lines = weakref.WeakKeyDictionary()
-        self.crew = Crew(self.store, self.functions)
+        self.crew = Crew(self.instances, self.functions)
         self.scheduler = Scheduler(self, self._start_scheduled)
         _workflows[name] = self
 
@@ -178,7 +178,7 @@ class Workflow(Definitions, Messages):
 
     def begin(self, runtime: DurableRuntime) -> None:
         """Go on with a run in the background: here, or in a worker of this process that does that."""
-        if not is_left_to_workers(self.store, runtime.program.label):
+        if not is_left_to_workers((self.store, self.instances), runtime.program.label):
             self.runs.begin(runtime)
 
     async def recover(self) -> builtins.list[Handle[Any]]:

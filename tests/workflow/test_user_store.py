@@ -139,3 +139,25 @@ async def test_all_stores_of_the_library_have_the_seven_methods(tmp_path):
         assert await store.get_step("r", "s") == (True, [1])
         assert await store.set_signal("r", "n", 0)
         assert await store.get_signal("r", "n") == (True, 0)
+
+
+async def test_a_process_that_works_on_all_runs_finds_signals_that_others_set():
+    store = JsonStore()
+    wf = Workflow("shop", db=store)
+
+    @wf.workflow(id="run-{number}")
+    async def run(number):
+        return number, await wf.signal("go")
+
+    await wf.recover()
+    handles = [await wf.start(run, number) for number in range(3)]
+    async with asyncio.timeout(30):
+        while [await handle.status() for handle in handles] != ["WAITING"] * 3:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    assert await wf.complete("run-0", "go", "completed")
+    assert await store.set_signal("run-1", "go", "set")
+    await handles[2].signal("go", "sent")
+    results = [await handle.result(timeout=30) for handle in handles]
+    assert results == [(0, "completed"), (1, "set"), (2, "sent")]
+    await wf.close()
