@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
 import pickle
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 from ..errors import StaleOwnerError, StoreError
-from ..state.schema import Message, Outgoing, Record, State
-from .base import NO_PARTS, TRANSIENT, InstanceBusy, InstanceStore, Parts, Selection, are_news
+from ..state.schema import Message, Outgoing, Record, State, Status
+from .base import CONTROL, NO_PARTS, TRANSIENT, Claimed, InstanceBusy, InstanceStore, Parts, Selection, are_news
 from .notices import Notices
 
 
@@ -33,6 +35,11 @@ class InMemoryStateStore(InstanceStore):
         self._messages: dict[str, list[Message]] = {}
         self._parts: dict[str, dict[str, bytes]] = {}
         self._owned: set[str] = set()
+        self._candidates: dict[str, None] = {}
+        """The instances that may be able to go on, oldest wish first; whatever could change that puts
+        an instance here."""
+        self._timers: list[tuple[float, str]] = []
+        """When others of them will be able to, as a heap."""
         self._numbers = 0
         self._lock = threading.RLock()
         self.notices = Notices()
@@ -67,8 +74,45 @@ class InMemoryStateStore(InstanceStore):
             if record.instance_id in self._records:
                 return False
             self._records[record.instance_id] = record.copy()
+            self._candidates[record.instance_id] = None
         self.notices.post(record.instance_id)
         return True
+
+    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
+        now = time.time()
+        claimed: list[Record] = []
+        with self._lock:
+            while self._timers and self._timers[0][0] <= now:
+                self._candidates[heapq.heappop(self._timers)[1]] = None
+            for name in list(self._candidates):
+                if len(claimed) == limit:
+                    break
+                record = self._records.get(name)
+                due = None if record is None or name in self._owned else self._due(record)
+                if record is not None and due is not None and due <= now and record.program not in programs:
+                    continue  # it is there for others
+                del self._candidates[name]
+                if record is None or due is None:
+                    continue
+                if due > now:
+                    heapq.heappush(self._timers, (due, name))
+                    continue
+                record.epoch += 1
+                self._owned.add(name)
+                claimed.append(record.copy())
+            next_due = self._timers[0][0] if self._timers else None
+            messages = {record.instance_id: list(self._messages.get(record.instance_id, ())) for record in claimed}
+        return Claimed(claimed, next_due, messages)
+
+    def _due(self, record: Record) -> float | None:
+        """When an instance that nobody owns can go on, in seconds since 1970."""
+        if record.status in (Status.ENQUEUED, Status.RUNNING):
+            return record.created_at
+        if record.status is Status.WAITING:
+            for message in self._messages.get(record.instance_id, ()):
+                if message.name in record.awaited or message.name.startswith(CONTROL):
+                    return record.updated_at
+        return record.wake_at if record.status in (Status.SLEEPING, Status.WAITING) else None
 
     def commit(
         self,
@@ -102,6 +146,7 @@ class InMemoryStateStore(InstanceStore):
             record = self._records.get(instance_id)
             if record is not None and record.epoch == epoch:
                 self._owned.discard(instance_id)
+                self._candidates[instance_id] = None
         self.notices.post(instance_id)
 
     async def read(self, instance_id: str) -> Record | None:
@@ -133,6 +178,7 @@ class InMemoryStateStore(InstanceStore):
 
     def _put(self, instance_id: str, name: str, payload: bytes) -> int:
         self._numbers += 1
+        self._candidates[instance_id] = None
         self._messages.setdefault(instance_id, []).append(Message(self._numbers, name, payload))
         return self._numbers
 
