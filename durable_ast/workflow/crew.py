@@ -29,9 +29,11 @@ class Crew:
         self._functions = functions
         self._worker: Worker | None = None
         self._task: Background | None = None
+        self._waits_for_functions = False
 
     def begin(self) -> None:
         """Go on with all runs that can go on, in the background, unless that is being done."""
+        self._waits_for_functions = not self._functions
         if not self._functions:
             return
         if self._worker is None or not self._works_here():
@@ -42,6 +44,8 @@ class Crew:
         """A workflow function was defined."""
         if self._worker is not None:
             self._worker.add(function)
+        elif self._waits_for_functions:
+            self.begin()
 
     async def stop(self, grace: float) -> None:
         """Let each run go with its next checkpoint.
@@ -54,6 +58,7 @@ class Crew:
             worker.drain(grace=grace)
             await asyncio.gather(task, return_exceptions=True)
         self._worker = self._task = None
+        self._waits_for_functions = False
 
     def _works_here(self) -> bool:
         task = self._task

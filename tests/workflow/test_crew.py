@@ -130,15 +130,22 @@ async def test_runs_that_others_have_left_go_on_without_being_asked_for(store):
 
 async def test_a_workflow_that_is_defined_later_is_worked_on(store):
     shop = Shop(store)
+    empty = Workflow("empty", db=store)
     await shop.wf.recover()
+    await empty.recover()
+    for wf in (shop.wf, empty):
 
-    @shop.wf.workflow(id="late")
-    async def late():
-        return await shop.wf.signal("go")
+        @wf.workflow(id="late")
+        async def late(wf=wf):
+            return await wf.signal("go")
 
-    handle = await shop.wf.start(late)
-    await handle.signal("go", 1)
-    assert await handle.result(timeout=60) == 1
+        handle = await wf.start(late)
+        async with asyncio.timeout(30):
+            while await handle.status() is not Status.WAITING or tasks_of_runs():
+                await asyncio.sleep(0.01)
+        await handle.signal("go", 1)
+        assert await handle.result(timeout=60) == 1
+    await empty.crew.stop(0)
     await shop.wf.close()
 
 
