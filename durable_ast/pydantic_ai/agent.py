@@ -43,7 +43,8 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
     Args:
         agent: what is run; anything with an async method `run` will do, whose runs are single steps.
         wf: the workflow that runs are stored with.
-        name: the name of the agent in ids and in the journal; the agent's own if it is left out.
+        name: the name of the agent in ids and in the journal, by which the runs of one workflow's agents
+            are told apart; the agent's own if it is left out.
         model_task_config: how model requests are tried again.
         tool_task_config: how calls of tools are tried again.
         mcp_task_config: the same for tools of MCP servers.
@@ -54,6 +55,9 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         approval_timeout: seconds after which a call that nobody has decided on is denied.
         publish_events: whether the events of runs are published for others to follow; see `events`.
         deps_factory: makes the dependencies of runs that are given none.
+
+    Raises:
+        ValueError: the workflow has another agent of that name.
 
     >>> import asyncio
     >>> from pydantic_ai import Agent

@@ -35,8 +35,19 @@ _agents: dict[str, weakref.WeakValueDictionary[str, DurableAgent[Any, Any]]] = {
 
 
 def remember(agent: DurableAgent[Any, Any], workflow: str, name: str) -> None:
-    """Let runs find an agent by its name; the last one of a name counts."""
-    _agents.setdefault(workflow, weakref.WeakValueDictionary())[name] = agent
+    """Let runs find an agent by its name; the last one of a name counts.
+
+    Raises:
+        ValueError: the same workflow has another agent of this name, whose runs could be taken for those of this one.
+    """
+    agents = _agents.setdefault(workflow, weakref.WeakValueDictionary())
+    other = agents.get(name)
+    if other is not None and other.wf is agent.wf and other.wrapped is not agent.wrapped:
+        raise ValueError(
+            f"the workflow {workflow!r} has another agent that is called {name!r}; runs are told apart by the names of their "
+            "agents: give one of them another by DurableAgent(name=)"
+        )
+    agents[name] = agent
 
 
 def found(workflow: str, name: str) -> DurableAgent[Any, Any]:

@@ -365,9 +365,11 @@ async def test_a_request_is_a_unit_whoever_asks_for_it():
         async def before_model_request(self, ctx, request_context):
             return replace(request_context, messages=request_context.messages[-1:])
 
-    wf = Workflow("agents", db=InMemoryStore())
-    agent = DurableAgent(scripted("one", capabilities=[Hook(), Instrumentation()]), wf)
+    store = InMemoryStore()
+    wf = Workflow("agents", db=store)
     with pytest.raises(Killed):
         await DurableAgent(scripted("one", death=Death("model 0")), wf).run("go", run_id="it")
     assert await units_of(wf, "it") == []
+    capabilities = [Hook(), Instrumentation()]
+    agent = DurableAgent(scripted("one", capabilities=capabilities), Workflow("agents", db=store))
     assert (await agent.run("go", run_id="it")).output == "one"

@@ -490,3 +490,12 @@ async def test_limits_are_final_whoever_wants_to_try_again(wf):
     with pytest.raises(UsageLimitExceeded):
         await DurableAgent(agent, wf, tool_task_config=always).run("x", run_id="it")
     assert LOG.count("act") == 1
+
+
+async def test_agents_are_told_apart_by_their_names(wf):
+    one = Agent(TestModel(custom_output_text="one"))
+    agents = [DurableAgent(one, wf), DurableAgent(one, wf)]
+    with pytest.raises(ValueError, match="another agent that is called 'agent'"):
+        DurableAgent(Agent(TestModel(custom_output_text="two")), wf)
+    agents.append(DurableAgent(Agent(TestModel(custom_output_text="two")), wf, name="second"))
+    assert [(await agent.run("x")).output for agent in agents] == ["one", "one", "two"]
