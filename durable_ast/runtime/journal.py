@@ -146,7 +146,7 @@ class Journal:
         message, payload = await self._received(self._instance.receive_inside(event, deadline))
         if message is None:
             raise TimeoutError(f"no event {event!r} within the time")
-        await self.record(path, payload, Effects((message.number,)))
+        await self.record(path, payload, Effects((message.number,), answered(event)))  # nobody is asked any more
         return payload
 
     async def hear(

@@ -262,3 +262,25 @@ async def test_what_a_delegate_asks_is_listed_with_the_run_that_it_is_part_of():
     await answer_all(agent, "it")
     assert json.loads(json.loads((await running).output)["a"]) == ANSWERED
     assert LOG.count("model 0") == LOG.count("model 1") == 2
+
+
+async def test_a_decision_that_was_taken_is_not_asked_for_any_more():
+    """At no moment, not even between two writes of the run: a second one would be lost."""
+    store = RecordingStore()
+    agent = scripted([call("remove", "A")], None)
+
+    @agent.tool_plain(requires_approval=True)
+    def remove() -> str:
+        return "removed"
+
+    durable = DurableAgent(agent, Workflow("agents", db=store))
+    running = asyncio.create_task(durable.run("go", run_id="it"))
+    await asked(durable, "it", 1)
+    assert await durable.approve("it", "A")
+    await running
+    seen = []
+    for _, state in store.states:
+        left = Workflow("agents", db=RecordingStore(state))
+        arrived = await left.instances.messages("it")
+        seen.append((bool(await left.pending("it")), bool(arrived)))
+    assert (True, False) not in seen[next(index for index, (_, arrived) in enumerate(seen) if arrived) :]
