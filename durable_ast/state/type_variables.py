@@ -44,7 +44,9 @@ def _reduce(variable: Any) -> Reduced:
         bound, constraints = getattr(variable, "__bound__", None), getattr(variable, "__constraints__", ())
     if bound is not None:
         given["bound"] = bound
-    return _made, (type(variable), variable.__module__, (variable.__name__, *constraints), given)
+    facts = type(variable), variable.__module__, (variable.__name__, *constraints), given
+    _made(*facts)  # what `typing` does not take back fails now, not when it is loaded
+    return _made, facts
 
 
 def _lazy(obj: Any) -> list[Any]:
