@@ -26,14 +26,16 @@ class Presence:
         folder: where each has a file that it keeps locked; None if there are no others.
 
     >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp()) / "present"
-    >>> one, two = Presence(folder), Presence(folder)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> one, two = Presence(Path(folder.name) / "owners"), Presence(Path(folder.name) / "owners")
     >>> one.is_there(two.name), one.name == two.name
     (True, False)
     >>> name = two.name
     >>> two.end()
     >>> one.is_there(name), one.is_there(one.name)
     (False, True)
+    >>> one.end()
+    >>> folder.cleanup()
     """
 
     def __init__(self, folder: Path | None) -> None:
