@@ -22,6 +22,10 @@ _places: weakref.WeakKeyDictionary[Any, Place | None] = weakref.WeakKeyDictionar
 """Of each class and function that was looked for, where it is."""
 
 
+_known: list[tuple[Place, ModuleType]] = []
+"""The modules that were found when it was last looked for them."""
+
+
 def register_all() -> None:
     """Let snapshots save modules."""
     register(ModuleType, _reduce_module)
@@ -47,8 +51,16 @@ def _reduce_module(module: ModuleType) -> Reduced:
 
 
 def _find(obj: Any) -> Place | None:
+    place = _search(obj)
+    if place is None:
+        _known[:] = _shadows()
+        place = _search(obj)
+    return place
+
+
+def _search(obj: Any) -> Place | None:
     names = tuple(obj.__qualname__.split("."))
-    for (owner, path), module in _shadows():
+    for (owner, path), module in _known:
         if _follow(module, names) is obj:
             return owner, (*path, *names)
     return None
