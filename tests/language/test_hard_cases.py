@@ -249,6 +249,49 @@ def test_template_strings():
     assert check(TEMPLATES) > 3
 
 
+WITHOUT_PARENTHESES = """
+from tests.effects import fail, note, step
+
+async def program():
+    try:
+        await fail(KeyError(await step("key")))
+    except ValueError, KeyError:
+        return await step("caught")
+    finally:
+        note("finally")
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="the syntax is new in Python 3.14")
+def test_except_without_parentheses():
+    from tests.fuzz.oracle import check
+
+    assert check(WITHOUT_PARENTHESES) > 3
+
+
+LATER = """
+from tests.effects import step
+
+async def program():
+    def annotated(x: int, *rest: str) -> Later:
+        return x
+    await step(1)
+    class Later:
+        pass
+    return annotated(await step(2)), annotated.__annotations__["return"] is Later
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated when they are asked for since 3.14")
+def test_annotations_that_are_evaluated_later():
+    from durable_ast import explain
+    from tests.fuzz.oracle import module_of
+
+    with module_of(LATER) as module:
+        assert asyncio.run(make_durable(module.program)(orchestration_backend=DurableBackend())) == (2, True)
+        explain(module.program)
+
+
 FUTURE = """
 from __future__ import annotations
 from tests.effects import step
