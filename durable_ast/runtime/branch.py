@@ -33,6 +33,7 @@ from .functions import Frame
 from .journal import Journal, Scope
 from .lost import Outside, Savable, names_of
 from .mailbox import Delivered
+from .tracebacks import without_our_frame
 from .unsaved import Problem, explain_unsaved, is_entering, unsaved_result, warn_driven_by_hand
 from .variables import Variables
 
@@ -286,7 +287,7 @@ class Branch:
             return  # the process is ending, the instance is not
         if self.fault is not None:
             await self.stop(self.fault)
-        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # not our frame
+        error.__traceback__ = without_our_frame(error.__traceback__)
         _link(error, handled_in(frame, WRAPPERS.driver))
         if self.saves_steps or effects is not NO_EFFECTS:
             saving = self.checkpoint(("error", error), frame, raised=error, effects=effects)

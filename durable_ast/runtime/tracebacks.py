@@ -19,6 +19,13 @@ def without_library_frames(traceback: TracebackType | None) -> TracebackType | N
     return traceback if first is None else first
 
 
+def without_our_frame(traceback: TracebackType | None) -> TracebackType | None:
+    """Skip the outermost frame if it is the library's."""
+    if traceback is None or not traceback.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        return traceback
+    return traceback.tb_next
+
+
 def own_lines(error: BaseException) -> str:
     """The report of an error, and of those that led to it, with the user's frames only."""
     report = traceback_module.TracebackException.from_exception(error)

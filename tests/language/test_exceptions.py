@@ -5,6 +5,7 @@ import sys
 import traceback
 import weakref
 
+import durable_ast
 from tests.effects import fail, fail_later, nested, note, step, turn
 from tests.everywhere import everywhere
 
@@ -386,6 +387,21 @@ async def test_deep_stacks():
             raise
 
     return await down(4)
+
+
+@everywhere()
+async def test_the_lines_of_a_step_that_fails():
+    try:
+        await _failing(0)
+    except ZeroDivisionError as error:
+        await step("handling")
+        return [entry.name for entry in traceback.extract_tb(error.__traceback__) if "/tests/" in entry.filename]
+
+
+@durable_ast.step
+async def _failing(divisor):
+    await step("on the way")
+    return 1 / divisor
 
 
 @everywhere()
