@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import queue
 import sqlite3
 import threading
@@ -56,6 +57,9 @@ class _Commits:
     """What else is to be done for the rows that are there."""
 
 
+_Jobs: TypeAlias = "queue.SimpleQueue[_Job | _Commits | Section | None]"
+
+
 class Ticket:
     """One commit among those of a turn; awaiting it tells whether its row was there."""
 
@@ -84,13 +88,13 @@ class SQLiteWriter:
         self._full = synchronous == "FULL"
         self._commit = commit
         self._patience = patience
-        self._starting = threading.Lock()
         self._reset()
         _open_writers.add(self)
 
     def _reset(self) -> None:
         self._pid = process.number
-        self._jobs: queue.SimpleQueue[_Job | _Commits | Section | None] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._jobs: _Jobs = queue.SimpleQueue()
         self._sections: set[Section] = set()
         """Those that are not over."""
         self._broken: set[Key] = set()
@@ -98,6 +102,7 @@ class SQLiteWriter:
         self._turns: dict[asyncio.AbstractEventLoop, _Commits] = {}
         self._submitted = self._done = 0
         self._thread: threading.Thread | None = None
+        self._before: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
         self._level = ""
         """How far the connection waits for the disk."""
@@ -202,12 +207,15 @@ class SQLiteWriter:
     def close(self) -> None:
         """Finish what was submitted, and close the file; sections that are open are given up."""
         with self._starting:
-            thread, self._thread = self._thread, None
-        if thread is not None and self._pid == process.number:
+            thread, jobs = self._thread, self._jobs
+            if thread is None or self._pid != process.number:
+                return
             for section in list(self._sections):
                 section.give_up()
-            self._jobs.put(None)
-            thread.join()
+            jobs.put(None)
+            # whoever comes later has another thread, which begins when this one has ended
+            self._thread, self._before, self._jobs = None, thread, queue.SimpleQueue()
+        thread.join()
 
     def finish(self) -> None:
         """Nobody will submit anything more: end the thread once it has done what it has; waits for
@@ -222,29 +230,29 @@ class SQLiteWriter:
             self._put(commits)
 
     def _put(self, job: _Job | _Commits | Section) -> None:
-        if self._thread is None or self._pid != process.number:
-            self._start()
-        self._submitted += 1
-        self._jobs.put(job)
-
-    def _start(self) -> None:
+        if self._pid != process.number:  # a fork has the file open, but not the thread
+            if self.path == ":memory:":
+                raise StoreError("a SQLite store in memory cannot be used after fork(); use a file")
+            _of_the_parent.append((self._connection, self._at_once))
+            self._reset()
         with self._starting:
-            if self._pid != process.number:  # a fork has the file open, but not the thread
-                if self.path == ":memory:":
-                    raise StoreError("a SQLite store in memory cannot be used after fork(); use a file")
-                _of_the_parent.append((self._connection, self._at_once))
-                self._reset()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="durable-ast-sqlite", daemon=True)
+                work = functools.partial(self._work, self._jobs, self._before)
+                self._thread = threading.Thread(target=work, name="durable-ast-sqlite", daemon=True)
                 self._thread.start()
+            self._submitted += 1
+            self._jobs.put(job)
 
     # in the thread
 
-    def _work(self) -> None:
+    def _work(self, jobs: _Jobs, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
         while True:
-            batch, after = self._next_batch()
+            batch, after = _next_batch(jobs)
             if batch:
                 self._do(batch)
+            del batch  # while the thread waits it must not hold those who asked
             if isinstance(after, Section):
                 after.run()
                 self._sections.discard(after)
@@ -293,20 +301,6 @@ class SQLiteWriter:
                 each.close()
         self._at_once = self._connection = None
 
-    def _next_batch(self) -> tuple[list[_Job | _Commits], Section | object]:
-        """The jobs to be done together, and what comes after them: a section, or the end."""
-        batch: list[_Job | _Commits] = []
-        job = self._jobs.get()
-        while isinstance(job, (_Job, _Commits)):
-            batch.append(job)
-            if len(batch) == _LARGEST_BATCH:
-                return batch, None
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return batch, None
-        return batch, _CLOSED if job is None else job
-
     def _in_one_transaction(self, connection: sqlite3.Connection, batch: list[_Job | _Commits]) -> list[Outcome]:
         """Each job's result or its own error; an error of the database is everybody's."""
         patiently(lambda: connection.execute("BEGIN IMMEDIATE"), self._patience)
@@ -348,6 +342,21 @@ class SQLiteWriter:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             return CorruptStateError(f"{self.path} is no database of durable-ast, or is damaged: {error}")
         return StoreError(f"{self.path}: {error}; nothing was changed, the last checkpoint is kept")
+
+
+def _next_batch(jobs: _Jobs) -> tuple[list[_Job | _Commits], Section | object]:
+    """The jobs to be done together, and what comes after them: a section, or the end."""
+    batch: list[_Job | _Commits] = []
+    job = jobs.get()
+    while isinstance(job, (_Job, _Commits)):
+        batch.append(job)
+        if len(batch) == _LARGEST_BATCH:
+            return batch, None
+        try:
+            job = jobs.get_nowait()
+        except queue.Empty:
+            return batch, None
+    return batch, _CLOSED if job is None else job
 
 
 def _nothing(connection: sqlite3.Connection) -> None:

@@ -247,3 +247,24 @@ async def test_an_owner_is_gone_with_its_process_although_what_it_has_forked_off
         os.kill(int(ran.stdout), signal.SIGKILL)
     await store.close()
     assert [path.name for path in tmp_path.iterdir()] == ["durable.db"], "the dead leave nothing behind"
+
+
+async def test_a_store_that_is_closed_while_it_is_asked_answers(tmp_path):
+    store = SQLiteStore(tmp_path / "x.db")
+    stop = threading.Event()
+    published = []
+
+    def publish():
+        while not stop.is_set():
+            published.append(store.publish("it", "event", b""))
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    async with asyncio.timeout(60):
+        for _ in range(100):
+            await asyncio.gather(store.close(), store.read("it"))
+        stop.set()
+        await asyncio.to_thread(thread.join)
+        numbers = [await asyncio.wrap_future(each) for each in published]
+    assert numbers == sorted(set(numbers))
+    await store.close()
