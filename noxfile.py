@@ -27,7 +27,10 @@ if MISSING:
     print(f"not found on the PATH or under pyenv, so not tested: Python {', '.join(MISSING)}")
 
 
-_ELSEWHERE = "agents bad_input chaos cli examples inspection kill migrate project stores typing versions worker"
+_ELSEWHERE = """
+agents bad_input benchmarks chaos cli examples inspection kill migrate project stores transactions typing versions
+worker workflow
+"""
 SAME_EVERYWHERE = [f"tests/{folder}" for folder in _ELSEWHERE.split()]
 """What depends on processes, servers, tools and texts rather than on the version of Python, and was
 tested on the first."""

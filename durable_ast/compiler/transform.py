@@ -29,7 +29,7 @@ def transform_to_durable_ast(fn: Callable[..., Any]) -> ast.Module:
     ...     return await charge(amount)
     >>> print(ast.unparse(transform_to_durable_ast(pay)))
     async def pay(amount):
-        .b = 1
+        ..b = 1
         return await .await(charge(amount))
     """
     function = getattr(fn, "fn", fn)
@@ -48,7 +48,7 @@ class DurableAstTransformer(ast.NodeTransformer):
     >>> tree = ast.parse("async def pay(amount): return await charge(amount)")
     >>> print(ast.unparse(DurableAstTransformer().visit(tree)))
     async def pay(amount):
-        .b = 1
+        ..b = 1
         return await .await(charge(amount))
     """
 
