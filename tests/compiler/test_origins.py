@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import itertools
 import linecache
 import os
 import pickle
@@ -32,13 +33,17 @@ async def run(function, *args):
     return await make_durable(function)(*args, orchestration_backend=DurableBackend())
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """Makes modules from text."""
     monkeypatch.syspath_prepend(str(tmp_path))
     made = []
 
-    def make(text, name="origin_module"):
+    def make(text):
+        name = f"origin_module_{next(_numbers)}"  # a module of this name may be there from another test
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
         importlib.invalidate_caches()
         made.append(name)
@@ -75,9 +80,9 @@ async def test_text_that_nobody_kept():
         make_durable(namespace["program"])
 
 
-def test_a_file_that_was_edited_after_its_import(module, tmp_path):
+def test_a_file_that_was_edited_after_its_import(module):
     program = module(PROGRAM).program
-    path = tmp_path / "origin_module.py"
+    path = Path(program.__code__.co_filename)
     path.write_text(PROGRAM.replace("value + 1", "value + 2"))
     os.utime(path, (0, 0))
     with pytest.raises(NoSourceCodeException, match="edited after it was imported"):
