@@ -11,4 +11,4 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if pathlib.Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("default::durable_ast.NotPersistableWarning"))
-            item.add_marker(pytest.mark.flaky(reruns=3, only_rerun=["NotPersistable"]))
+            item.add_marker(pytest.mark.flaky(reruns=3))
