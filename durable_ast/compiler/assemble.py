@@ -9,7 +9,7 @@ Keeps:   its free variables (they become free variables of the code, whatever sc
 import ast
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from types import CodeType
 
@@ -43,9 +43,15 @@ class Origin:
 
 
 def assemble(
-    lowered: Lowered, origin: Origin, args: ast.arguments, body: list[ast.stmt], free: Iterable[str]
+    lowered: Lowered,
+    origin: Origin,
+    args: ast.arguments,
+    body: list[ast.stmt],
+    free: Iterable[str],
+    parsed: Container[ast.AST],
 ) -> CodeType:
-    """The code object of a function with these parameters, this body and these free variables.
+    """The code object of a function with these parameters, this body and these free variables; nodes in
+    it that were `parsed` are as the parser has left them.
 
     The function is defined inside a factory whose parameters are its free variables.  It is named
     by its full qualified name and declared global there, which makes CPython take that name as it
@@ -69,7 +75,7 @@ def assemble(
     imports: list[ast.stmt] = []
     if origin.imports:
         imports.append(ast.Import([ast.alias(name) for name in origin.imports]))
-    module = all_placed(ast.Module([*imports, factory], []))
+    module = all_placed(ast.Module([*imports, factory], []), parsed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # the user's own compilation has shown them
         try:

@@ -6,7 +6,7 @@ write must never show up in a traceback, a debugger or a coverage report.
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TypeVar
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -76,7 +76,8 @@ def children(node: ast.AST) -> list[ast.AST]:
     for value in node.__dict__.values():
         kind = type(value)
         if kind is list:
-            found += [item for item in value if isinstance(item, ast.AST)]
+            if value and type(value[0]) is not str:
+                found += value if None not in value else [item for item in value if item is not None]
         elif kind not in _NO_NODES:
             found.append(value)
     return found
@@ -100,24 +101,22 @@ def at(node: Node, where: ast.AST) -> Node:
     todo: list[ast.AST] = [node]
     while todo:
         current = todo.pop()
-        if hasattr(current, "lineno"):
+        if "lineno" in current.__dict__:
             continue
-        if "lineno" in current._attributes:
+        if current._attributes:
             current.lineno, current.col_offset, current.end_lineno, current.end_col_offset = place  # type: ignore[attr-defined]
-        for name in current._fields:
-            value = getattr(current, name, None)
-            if isinstance(value, ast.AST):
-                todo.append(value)
-            elif isinstance(value, list):
-                todo.extend(item for item in value if isinstance(item, ast.AST))
+        todo += children(current)
     return node
 
 
-def all_placed(tree: Node) -> Node:
-    """Give every node that has no place yet that of the node around it."""
+def all_placed(tree: Node, parsed: Container[ast.AST]) -> Node:
+    """Give every node that has no place yet that of the node around it; those that were `parsed` have
+    theirs, with all below them."""
     todo: list[tuple[ast.AST, tuple[int, int, int, int]]] = [(tree, (1, 0, 1, 0))]
     while todo:
         node, place = todo.pop()
+        if node in parsed:
+            continue
         facts = vars(node)
         if "lineno" in facts:
             place = (facts["lineno"], facts["col_offset"], facts["end_lineno"], facts["end_col_offset"])

@@ -151,7 +151,7 @@ def _sweep(path: str, text: bytes) -> None:
 def _facts(compiled: Compiled) -> tuple[Any, ...]:
     source = compiled.source
     around = {
-        number: tuple((m.name, m.entered, tuple(sorted(m.reads)), m.line) for m in managers)
+        number: tuple((m.name, m.entered, m.targets, tuple(sorted(m.reads)), m.line) for m in managers)
         for number, managers in compiled.managers.around.items()
     }
     return (
@@ -190,7 +190,10 @@ def _unpacked(
         live={number: Live(*names) for number, names in live.items()},
         managers=Managers(
             {
-                number: tuple(Manager(name, entered, frozenset(reads), line) for name, entered, reads, line in managers)
+                number: tuple(
+                    Manager(name, entered, targets, frozenset(reads), line)
+                    for name, entered, targets, reads, line in managers
+                )
                 for number, managers in around.items()
             },
             set(entering),

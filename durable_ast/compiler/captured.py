@@ -8,7 +8,7 @@ Output:  yes or no, by the rules of scopes alone: a comprehension is no function
 import ast
 from collections.abc import Iterable
 
-from .scope import bound_names
+from .scope import bound_names, own_nodes
 from .suspension import COMPREHENSIONS, SCOPES, enclosing_parts
 
 
@@ -46,7 +46,7 @@ def _own_variables(node: ast.AST) -> set[str]:
     """The variables of a nested scope; none for a class, which may read one of the same name outside."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
-            return bound_names(node)
+            return bound_names(node, own_nodes(node))
         case ast.Lambda(args=args):
             every = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]
             return {arg.arg for arg in every if arg is not None}

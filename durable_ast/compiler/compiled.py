@@ -40,12 +40,15 @@ class Manager:
     Attributes:
         name: the local that holds it.
         entered: the local that holds what ``__enter__`` gave, if that was wanted.
+        targets: the locals that this was given to at once, each with the way there: none if it was
+            given whole, the places in the tuples if it was unpacked.
         reads: the names that its expression reads.
         line: where it is entered.
     """
 
     name: str
     entered: str | None
+    targets: tuple[tuple[str, tuple[int, ...]], ...]
     reads: frozenset[str]
     line: int
 

@@ -20,6 +20,19 @@ class InLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class InTurn:
+    """The body of an ``async for``, or of a ``while`` whose test suspends.
+
+    Attributes:
+        going: the local that says whether there is another turn.
+        iterator: the local that holds the iterator of an ``async for``.
+    """
+
+    going: str
+    iterator: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class InManager:
     """The body of a ``with``."""
 
@@ -42,8 +55,16 @@ class InFinal:
 
 @dataclass(frozen=True, slots=True)
 class InAsyncWith:
-    """An ``async with``: its body or its end."""
+    """An ``async with``: its body or its end.
+
+    Attributes:
+        manager: the local that holds the manager.
+        unfailed: the local that says whether no exception has left the body.
+    """
+
+    manager: str
+    unfailed: str
 
 
-Construct: TypeAlias = InLoop | InManager | InHandler | InFinal | InAsyncWith
+Construct: TypeAlias = InLoop | InTurn | InManager | InHandler | InFinal | InAsyncWith
 Around: TypeAlias = tuple[Construct, ...]

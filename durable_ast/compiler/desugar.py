@@ -53,14 +53,16 @@ def async_for(node: ast.AsyncFor, fresh: Fresh) -> list[ast.stmt]:
     ]
 
 
-def async_with_body(node: ast.AsyncWith, manager: str, entered: str | None, fresh: Fresh) -> list[ast.stmt]:
+def async_with_body(
+    node: ast.AsyncWith, manager: str, unfailed: str, entered: str | None, fresh: Fresh
+) -> list[ast.stmt]:
     """What follows ``__aenter__``: the body, and ``__aexit__`` on every way out of it."""
     item, rest = node.items[0], node.items[1:]
     body: list[ast.stmt] = [replaced(node, items=rest)] if rest else node.body
     place, target = item.context_expr, item.optional_vars
     if target is not None and entered is not None:
-        body = [at(assign(target, load(entered)), target), at(clear(entered), target), *body]
-    raised, unfailed = fresh("h"), fresh("n")
+        body = [at(assign(target, load(entered)), target), *body]
+    raised = fresh("h")
     leave = ast.Await(call(".aexit", load(manager), load(raised)))
     handler = ast.ExceptHandler(
         load(ANY_EXCEPTION),
@@ -171,7 +173,8 @@ def _star_clause(clause: ast.ExceptHandler, state: str, fresh: Fresh) -> list[as
     collect = ast.ExceptHandler(load(ANY_EXCEPTION), caught, [ast.Expr(_method(state, "collect", load(caught)))])
     run = _raised_again(matched, _named(clause, inner), fresh, inner)
     guarded = ast.Try([run], [collect], [], [])
-    return [at(ast.If(_method(state, "split", clause.type), [guarded], []), clause)]
+    test = at(_method(state, "split", clause.type), clause.type)  # there the group is made, says its traceback
+    return [at(ast.If(test, [guarded], []), clause)]
 
 
 def _raised_again(exception: ast.expr, body: list[ast.stmt], fresh: Fresh, name: str | None = None) -> ast.stmt:

@@ -6,8 +6,11 @@ Output:  for each point the constructs around it that keep something alive, oute
 
 from __future__ import annotations
 
-from .constructs import Around, InAsyncWith, InFinal, InHandler, InLoop, InManager
-from .lowered import AsyncWith, Block, Finally, For, Lowered, Native, Point, Statement, Try, With, blocks
+import ast
+
+from .constructs import Around, InAsyncWith, InFinal, InHandler, InLoop, InManager, InTurn
+from .lowered import AsyncWith, Block, Finally, For, Lowered, Native, Point, Statement, Try, While, With, blocks
+from .names import is_hidden
 
 
 def constructs(lowered: Lowered) -> dict[int, Around]:
@@ -15,6 +18,16 @@ def constructs(lowered: Lowered) -> dict[int, Around]:
     found: dict[int, Around] = {}
     _block(lowered.body, (), found)
     return found
+
+
+def _asked_in(body: Block) -> str | None:
+    """The iterator that a loop asks for an item at the beginning of each turn."""
+    match body.statements[0]:
+        case Try(
+            body=Block(statements=[Point(value=ast.Call(func=ast.Name(id=".anext"), args=[ast.Name(id=name)])), *_])
+        ):
+            return name
+    return None
 
 
 def _block(block: Block, around: Around, found: dict[int, Around]) -> None:
@@ -31,11 +44,14 @@ def _statement(statement: Statement, around: Around, found: dict[int, Around]) -
         case For(iterator=str(iterator), body=body, orelse=orelse):
             _block(body, (*around, InLoop(iterator)), found)
             _block(orelse, around, found)
+        case While(test=ast.Name(id=going), body=body, orelse=orelse) if is_hidden(going):
+            _block(body, (*around, InTurn(going, _asked_in(body))), found)
+            _block(orelse, around, found)
         case With(manager=str(manager), body=body):
             _block(body, (*around, InManager(manager)), found)
-        case AsyncWith(opening=opening, body=body):
+        case AsyncWith(manager=manager, unfailed=unfailed, opening=opening, body=body):
             _block(opening, around, found)
-            _block(body, (*around, InAsyncWith()), found)
+            _block(body, (*around, InAsyncWith(manager, unfailed)), found)
         case Try(body=body, handlers=handlers, orelse=orelse):
             _block(body, around, found)
             for handler in handlers:

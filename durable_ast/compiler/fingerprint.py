@@ -43,26 +43,44 @@ def _dump(node: object, parts: list[str], skip: str | None = None, until: Place 
     """Whether the place was reached, at which nothing more is added.
 
     Fields without a value are left out: newer Pythons add some to older node classes."""
-    if isinstance(node, ast.Constant):
-        parts.append(f"{type(node.value).__name__}:{_constant(node.value)};")
-    elif isinstance(node, ast.AST):
-        parts.append(type(node).__name__ + "(")
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if value is None or value == [] or name in _IGNORED or name == skip:
-                continue
-            parts.append(name + "=")
-            if _dump(_normal(node, name, value), parts, until=until):
-                return True
-        parts.append(")")
-    elif isinstance(node, list):
-        for item in node:
+    kind = type(node)
+    if kind is list:
+        for item in node:  # type: ignore[attr-defined]
             if _dump(item, parts, until=until):
                 return True
             parts.append(",")
+        return False
+    if kind is ast.Constant:
+        value = node.value  # type: ignore[attr-defined]
+        parts.append(f"{type(value).__name__}:{_constant(value)};")
+    elif isinstance(node, ast.AST):
+        head, fields = _SHAPES.get(kind) or _shape(type(node))
+        parts.append(head)
+        for name, label in fields:
+            value = getattr(node, name, None)
+            if value is None or (type(value) is list and not value) or name == skip:
+                continue
+            parts.append(label)
+            if kind in _NORMALIZED:
+                value = _normal(node, name, value)
+            if _dump(value, parts, until=until):
+                return True
+        parts.append(")")
     else:
         parts.append(f"{node!r};")
     return until is not None and isinstance(node, ast.AST) and place_of(node) == until
+
+
+_NORMALIZED = frozenset({*_WITH_DOCSTRING, ast.JoinedStr})
+
+_SHAPES: dict[type, tuple[str, tuple[tuple[str, str], ...]]] = {}
+"""By node class, what its text begins with, and its fields, each with what comes before it."""
+
+
+def _shape(kind: type[ast.AST]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    fields = tuple((name, f"{name}=") for name in kind._fields if name not in _IGNORED)
+    shape = _SHAPES[kind] = f"{kind.__name__}(", fields
+    return shape
 
 
 def _constant(value: object) -> str:

@@ -21,7 +21,7 @@ from .build import function as make_function
 from .code_objects import FUTURE_FLAGS, is_made, nested_codes, plain_qualname
 from .fingerprint import fingerprint
 from .lowered import FunctionNode
-from .source import REWRITTEN, FileText, FunctionKey, FunctionSource, Namespace, read
+from .source import COMMAND, REWRITTEN, FileText, FunctionKey, FunctionSource, Namespace, read
 from .suspension import COMPREHENSIONS, SCOPES, enclosing_parts
 
 ScopeNode: TypeAlias = FunctionNode | ast.Lambda | ast.GeneratorExp | ast.ListComp | ast.SetComp | ast.DictComp
@@ -104,11 +104,7 @@ def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
     where = f"{filename}:{code.co_firstlineno}: {code.co_qualname}"
     text = read(filename, namespace)
     if text is None:
-        raise NoSourceCodeException(
-            f"{where}: its source text cannot be found, and a durable function is compiled from it. "
-            "Define the function in a file or a notebook cell, or register the text you pass to exec() "
-            "with linecache under the file name you compile it with."
-        )
+        raise _without_text(where)
     flags = code.co_flags & FUTURE_FLAGS
     for attempt in range(2):
         try:
@@ -120,9 +116,19 @@ def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
         if attempt == 0:
             linecache.checkcache(filename)
             text = read(filename, namespace)
+    if filename == COMMAND:
+        raise _without_text(where)  # what is known by that name is another text
     raise NoSourceCodeException(
         f"{where}: the text of {filename} is not what this function was compiled from; the file was "
         "probably edited after it was imported. Start the process again to run the new text."
+    )
+
+
+def _without_text(where: str) -> NoSourceCodeException:
+    return NoSourceCodeException(
+        f"{where}: its source text cannot be found, and a durable function is compiled from it. "
+        "Define the function in a file or a notebook cell, or register the text you pass to exec() "
+        "with linecache under the file name you compile it with."
     )
 
 

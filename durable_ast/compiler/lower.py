@@ -360,9 +360,10 @@ class Lowering(Expressions):
                 enter = at(call(".aenter", load(manager)), item.context_expr)
                 targets = [] if entered is None else [store(entered)]
                 self.point(PointKind.AWAIT, enter, item.context_expr, *targets)
+        unfailed = self.fresh("n")
         with self.block() as body:
-            self._rewritten(desugar.async_with_body(node, manager, entered, self.fresh))
-        self.emit(AsyncWith(context, manager, entered, item.optional_vars, opening, body, node))
+            self._rewritten(desugar.async_with_body(node, manager, unfailed, entered, self.fresh))
+        self.emit(AsyncWith(context, manager, unfailed, entered, item.optional_vars, opening, body, node))
         self.clear([name for name in (manager, entered) if name], item.context_expr)
 
     def _match(self, node: ast.Match) -> None:

@@ -113,10 +113,13 @@ class With:
 @dataclass(slots=True, eq=False)
 class AsyncWith:
     """``async with``, one item: `opening` evaluates CONTEXT into `manager`, which it may await, and
-    awaits its ``__aenter__``; `body` holds the rest, ``__aexit__`` included."""
+    awaits its ``__aenter__``; `body` holds the rest, ``__aexit__`` included.
+
+    `unfailed` names the local that says whether no exception has left the body."""
 
     context: ast.expr
     manager: str
+    unfailed: str
     entered: str | None
     target: ast.expr | None
     opening: Block

@@ -11,11 +11,12 @@ evaluated a second time.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from .compiled import Manager, Managers
 from .liveness import names_read
 from .lowered import AsyncWith, Block, Lowered, Native, Point, Statement, With, blocks
-from .names import OPERAND
+from .names import OPERAND, mangled
 
 
 def managers(lowered: Lowered) -> Managers:
@@ -62,4 +63,18 @@ def _manager(lowered: Lowered, node: With | AsyncWith) -> tuple[Manager, ...]:
         return ()
     assert node.manager is not None
     reads = frozenset(names_read(node.context, lowered.class_name))
-    return (Manager(node.manager, node.entered, reads, node.origin.lineno),)
+    given = _targets(node.origin.items[0].optional_vars, ())
+    targets = tuple((mangled(name, lowered.class_name), way) for name, way in given)
+    return (Manager(node.manager, node.entered, targets, reads, node.origin.lineno),)
+
+
+def _targets(target: ast.expr | None, way: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The variables in a target; a place that a starred one makes uncertain is left out."""
+    match target:
+        case ast.Name(id=name):
+            yield name, way
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for index, part in enumerate(parts):
+                if isinstance(part, ast.Starred):
+                    return
+                yield from _targets(part, (*way, index))

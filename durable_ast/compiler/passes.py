@@ -57,7 +57,8 @@ def assemble_twin(compiled: Compiled) -> CodeType:
     parameters = [ast.arg(name) for name in (*compiled.locals, REENTRY, CHILD)]
     args = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=[])
     body = reenter(compiled.lowered, compiled.locals, compiled.cells)
-    return assemble(compiled.lowered, Origin.of(compiled.source), args, body, [*compiled.cells, *INTRINSICS])
+    parsed = frozenset(own_nodes(compiled.source.node))
+    return assemble(compiled.lowered, Origin.of(compiled.source), args, body, [*compiled.cells, *INTRINSICS], parsed)
 
 
 def _lowered(source: FunctionSource, own: list[ast.AST]) -> Lowered:
@@ -71,12 +72,13 @@ def _compiled(source: FunctionSource) -> Compiled:
     lowered = _lowered(source, own)
     origin = Origin.of(source)
     args, free = _bare(lowered.args), [*source.plain.co_freevars, *INTRINSICS]
-    code = assemble(lowered, origin, args, running(lowered, ()), free)
+    parsed = frozenset(own)
+    code = assemble(lowered, origin, args, running(lowered, ()), free, parsed)
     inlined = _inlined(source, own)
     shared = tuple(name for name in shared_variables(code) if not is_hidden(name) and name not in inlined)
     cells = _without_those_of_comprehensions(shared, source, own)
     if cells:
-        code = assemble(lowered, origin, args, running(lowered, cells), free)
+        code = assemble(lowered, origin, args, running(lowered, cells), free, parsed)
     listed = dict.fromkeys([*code.co_varnames, *code.co_cellvars])
     left_out = {*_BOOKKEEPING, *inlined, *cells}
     locals = tuple(name for name in listed if name not in left_out)
@@ -105,11 +107,11 @@ def _split(names: tuple[str, ...], cells: tuple[str, ...]) -> Live:
 def _inlined(source: FunctionSource, own: Iterable[ast.AST]) -> set[str]:
     """Variables that belong to comprehensions only; code objects list them with the function's own
     since Python 3.12, which inlines comprehensions."""
-    targets = [node.target for node in own if isinstance(node, ast.comprehension)]
+    targets = [node.target for node in own if type(node) is ast.comprehension]
     names = {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
     if not names:
         return names
-    return {mangled(name, source.class_name) for name in names - bound_names(source.node)}
+    return {mangled(name, source.class_name) for name in names - bound_names(source.node, own)}
 
 
 def _without_those_of_comprehensions(

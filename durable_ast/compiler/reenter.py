@@ -185,7 +185,8 @@ class _Reenter(Running):
         return [*self._enter_again(node, enter, node.body.span), *self.block(body)]
 
     def _enter_again(self, node: With | AsyncWith, enter: ast.expr, span: Span | None) -> list[ast.stmt]:
-        """Enter a manager that could not be saved, then fetch the locals that had to wait for it.
+        """Enter a manager that could not be saved, then fetch the locals that had to wait for it, those
+        that hold what it has given among them.
         Should that fail, it fails as an ordinary exception at this place: there is no point to go
         to any more.  A cancellation is for that point: it is put off, and the manager entered once
         more."""
@@ -195,8 +196,6 @@ class _Reenter(Running):
         entering: list[ast.stmt] = [assign(node.manager, node.context), assign(SCRATCH, enter)]
         if node.entered is not None:
             entering.append(assign(node.entered, load(SCRATCH)))
-        if node.target is not None:
-            entering.append(assign(node.target, load(SCRATCH)))
         late = call(attribute(load(CHILD), "entered"), load(node.manager), load(SCRATCH))
         entering.append(assign(LATE, ast.Await(late)))
         for name in self._names:

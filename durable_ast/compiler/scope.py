@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable
 
 from .build import children
-from .suspension import COMPREHENSIONS, SCOPES, enclosing_parts
+from .suspension import SCOPES, enclosing_parts
 
 
 def own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
@@ -21,42 +21,36 @@ def own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]
     return found
 
 
-def bound_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+def bound_names(function: ast.FunctionDef | ast.AsyncFunctionDef, own: Iterable[ast.AST]) -> set[str]:
     """The parameters and other local variables, as they are spelled in the text.
 
+    Args:
+        function: the function.
+        own: its own nodes.
+
     >>> function = ast.parse("def f(a):\\n  b = [c for c in a if (d := c)]\\n  import e.g").body[0]
-    >>> sorted(bound_names(function))
+    >>> sorted(bound_names(function, own_nodes(function)))
     ['a', 'b', 'd', 'e']
     """
     args = function.args
     every = [*args.posonlyargs, *args.args, args.vararg, *args.kwonlyargs, args.kwarg]
     names = {arg.arg for arg in every if arg is not None}
     outside: set[str] = set()
-    _collect(function.body, names, outside)
-    return names - outside
-
-
-def _collect(nodes: Iterable[ast.AST], names: set[str], outside: set[str]) -> None:
-    """Add what the nodes bind to `names`, and what they declare to be bound elsewhere to `outside`."""
-    todo = list(nodes)
-    while todo:
-        node = todo.pop()
+    stored: list[ast.Name] = []
+    of_comprehensions: set[ast.AST] = set()
+    for node in own:
         kind = type(node)
         if kind is ast.Name:
             if type(node.ctx) is not ast.Load:  # type: ignore[attr-defined]
-                names.add(node.id)  # type: ignore[attr-defined]
-            continue
-        if kind in _BINDING:
+                stored.append(node)  # type: ignore[arg-type]
+        elif kind is ast.comprehension:
+            of_comprehensions.update(ast.walk(node.target))  # type: ignore[attr-defined]
+        elif kind in _BINDING:
             _bind(node, names, outside)
-        if kind in _COMPREHENDING:
-            inside: set[str] = set()
-            _collect(children(node), inside, outside)
-            names.update(_walruses(node) & inside)
-        else:
-            todo.extend(enclosing_parts(node) if kind in SCOPES else children(node))
+    names.update(node.id for node in stored if node not in of_comprehensions)
+    return names - outside
 
 
-_COMPREHENDING = (*COMPREHENSIONS, ast.GeneratorExp)
 _BINDING = frozenset(
     [
         ast.FunctionDef,
@@ -87,8 +81,3 @@ def _bind(node: ast.AST, names: set[str], outside: set[str]) -> None:
             names.update(alias.asname or alias.name.partition(".")[0] for alias in aliases)
         case ast.Global(names=declared) | ast.Nonlocal(names=declared):
             outside.update(declared)
-
-
-def _walruses(node: ast.AST) -> set[str]:
-    """``:=`` in a comprehension binds in the function around it."""
-    return {inner.target.id for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)}

@@ -121,13 +121,23 @@ _files: dict[str, FileText] = {}
 def read(filename: str, namespace: Namespace) -> FileText | None:
     """The text of a file; None if it is nowhere to be found."""
     linecache.lazycache(filename, namespace)
-    lines = linecache.getlines(filename, namespace) or _command(filename, namespace)
+    lines = linecache.getlines(filename, namespace) or _typed(filename) or _command(filename, namespace)
     if not lines:
         return None
     known = _files.get(filename)
     if known is None or known.lines != lines:
         known = _files[filename] = FileText(filename, lines)
     return known
+
+
+def _typed(filename: str) -> list[str]:
+    """What was typed into the interpreter: since Python 3.14 it is kept by code object, and each
+    statement has a file name of its own."""
+    if filename == COMMAND:
+        return []  # others are called so too
+    kept: dict[Any, Any] = getattr(linecache, "_interactive_cache", {})
+    entries = (entry for (name, *_), entry in kept.items() if name == filename)
+    return next((entry[2] for entry in entries if len(entry) > 2), [])
 
 
 def _command(filename: str, namespace: Namespace) -> list[str]:

@@ -44,6 +44,9 @@ _LEAVES = frozenset(
 )
 
 
+_JUMPS = {*dis.hasjrel, *dis.hasjabs} - {dis.opmap["END_ASYNC_FOR"]}
+"""Since Python 3.14 the end of an ``async for`` says where that is, which is no place to go on at."""
+
 _NULL_FIRST = sys.version_info < (3, 13)
 _CALLS_BY_LOAD_ATTR = sys.version_info >= (3, 12)
 
@@ -88,7 +91,7 @@ def stacks(code: CodeType) -> dict[int, Stack]:
             if entry.start <= offset < entry.end:
                 raised = (Slot.POSITION, Slot.EXCEPTION) if entry.lasti else (Slot.EXCEPTION,)
                 todo.append((entry.target, stack[: entry.depth] + raised))
-        if instruction.opcode in dis.hasjrel or instruction.opcode in dis.hasjabs:
+        if instruction.opcode in _JUMPS:
             todo.append((instruction.argval, _after(instruction, stack, jump=True)))
         if instruction.opname not in _LEAVES and offset in following:
             todo.append((following[offset], _after(instruction, stack, jump=False)))

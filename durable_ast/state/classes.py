@@ -14,11 +14,13 @@ import collections.abc
 import enum
 import io
 import numbers
+import operator
 import types
 import weakref
 from types import GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType
 from typing import Any
 
+from .annotations import settle_annotations
 from .shadows import reduce_to_place
 from .snapshot import IS_ON_THE_HEAP, PROTOCOL, Reduced, importable, register
 from .written_classes import is_named_tuple, reduce_named_tuple, take_written, write_again
@@ -38,10 +40,16 @@ def reduce_class(cls: type) -> Reduced:
         return placed
     if is_named_tuple(cls):
         return reduce_named_tuple(cls)
+    if "__attrs_attrs__" in vars(cls):
+        raise TypeError(f"cannot save the class {cls.__qualname__!r}: attrs wrote its methods; define it in a module")
+    generic = vars(cls).get("__pydantic_generic_metadata__")
+    if generic is not None and generic["origin"] is not None:  # pydantic makes each parametrization once
+        return operator.getitem, (generic["origin"], generic["args"])
     meta = type(cls)
     if issubclass(meta, enum.EnumMeta) or not _is_made_by_type(meta):
         return _reduced_by_cloudpickle(cls)
     attributes = dict(vars(cls))
+    settle_annotations(cls, attributes)
     own = {name for name, value in attributes.items() if _is_layout(value, cls)}
     first = {name: attributes.pop(name) for name in _AT_CREATION if name in attributes}
     first["__qualname__"] = cls.__qualname__  # is not among the attributes
@@ -126,11 +134,29 @@ def _make(
     maker = meta if order is None else _ordering(meta, order)
     made: type = type.__new__(maker, name, bases if quiet is None else (quiet, *bases), first)
     if quiet is not None:
-        made.__bases__ = bases
+        try:
+            made.__bases__ = bases
+        except TypeError:  # its instances would lie differently in memory
+            made = _make_unheard(maker, name, bases, first)
     if maker is not meta:
         made.__class__ = meta
     if issubclass(meta, abc.ABCMeta):
         _abc._abc_init(made)
+    return made
+
+
+def _make_unheard(maker: type, name: str, bases: tuple[type, ...], first: dict[str, Any]) -> type:
+    """The same, where no other base can be first: the one that is, is deaf for this moment."""
+    deaf = bases[0]
+    before = vars(deaf).get("__init_subclass__")
+    type.__setattr__(deaf, "__init_subclass__", classmethod(lambda cls: None))
+    try:
+        made: type = type.__new__(maker, name, bases, first)
+    finally:
+        if before is None:
+            type.__delattr__(deaf, "__init_subclass__")
+        else:
+            type.__setattr__(deaf, "__init_subclass__", before)
     return made
 
 

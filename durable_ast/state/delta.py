@@ -1,22 +1,24 @@
 """Large states, of which only what has changed is written.
 
-A state is kept as a base and the patches since: those of the last few checkpoints beside the record
-itself, where a checkpoint writes one page, and older ones in parts of their own, each as many as fill a
-page, which are never written again.  When the patches get large beside the base, or a patch is hardly
-smaller than the state, a new base is written; so what is kept, and what a resume reads, stays within a
-small multiple of the state.
+A state is kept as a base and the patches since: those of the last few checkpoints in place of the state,
+where a checkpoint writes one page, and older ones beside it, in runs that are never changed.  Runs that
+get many are joined to a longer one, and when the patches get large beside the base, or one is hardly
+smaller than the state, a new base is written.  So what is kept, and what a resume reads, stays within a
+small multiple of the state, in a small number of values.
 
-A patch is found by comparing bytes, so it does not matter what the objects in a state are, or how they
-are shared; where a state comes in pieces, it is known which of them to compare.
+This knows bytes and names, and nothing of who keeps them; see `deltas` for what an instance has of this.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import CorruptStateError
+from .diff import Hunk, apply, diff, packed, unpacked
 
 if TYPE_CHECKING:
     from .pieces import Pieces
@@ -24,76 +26,197 @@ if TYPE_CHECKING:
 LARGE = 16_384
 """From how many bytes on a state is kept so."""
 
-BASE = ".base"
-PATCHES = ".patches"
-"""The names of the parts that belong to a state kept so; those of patches have a number behind it.  To
-delete the part `PATCHES` is to delete all of them."""
+SIGN = "~"
+"""Stands in the names of what is kept beside a state, behind the name of the state."""
 
 _MARK = b"\xffD"
+_HEAD = struct.Struct(">2s8sI")
+"""In place of a state: the mark, the generation, and how many patches are in the runs."""
 _GENERATION = 8
-_HEAD = len(_MARK) + _GENERATION
-_ROW = 2_800
-"""How many bytes of patches are kept beside the record: with it they fill a database page."""
+_RUN = struct.Struct(">8sII")
+"""Before a run: the generation, and the patches that it has, by number from and to."""
+_TAIL = 1_400
+"""How many bytes of patches are kept in place of the state: with the rest of a record they stay below
+what PostgreSQL moves out of a row, and far below a page of SQLite."""
+_MANY = 64
+"""So many runs are joined to one."""
 _SHARE = 4
 """Patches may have this fraction of the base."""
 _WORTH = 16
 """A patch may have this fraction of the state."""
-_ANCHORS = (1024, 256, 24)
-"""How many bytes that are found again tell that two places are the same, best first."""
-_STEP = 65_536
-"""How many bytes are compared at a time, at first."""
-_SMALL = 64
-"""What is not worth to be compared any further."""
 
-Hunk: TypeAlias = tuple[int, int, bytes]
-"""Where in the old bytes, how many of them are replaced, and by what."""
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Run:
+    """Some patches in a row.
+
+    Attributes:
+        first: the number of the first.
+        end: the number behind the last.
+        patches: they, packed.
+    """
+
+    first: int
+    end: int
+    patches: bytes
 
 
 class Shadow:
-    """What a store has of the state of one instance.
+    """What is stored of a state, as far as whoever writes it has to know.
 
-    >>> shadow = Shadow()
+    Args:
+        name: the name of the state.
+
+    >>> shadow = Shadow("it")
     >>> state = bytes(100_000)
-    >>> record, parts = shadow.next(state)
-    >>> base = parts[BASE]
-    >>> len(record), len(base)
-    (10, 100008)
-    >>> record, parts = shadow.next(state[:500] + b"changed" + state[500:])
-    >>> len(record) < 50, parts
-    (True, {})
-    >>> whole(record, base, []) == state[:500] + b"changed" + state[500:]
+    >>> stored, beside = shadow.next(state)
+    >>> len(stored), {name: len(value) for name, value in beside.items()}
+    (14, {'it~': 100008})
+    >>> later, more = shadow.next(state[:500] + b"changed" + state[500:])
+    >>> len(later), more
+    (26, {})
+    >>> Shadow.of("it", later, beside)[0] == state[:500] + b"changed" + state[500:]
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._last: bytes | Pieces | None = None
-        self._record = b""
-        self._patches = 0
+        self._generation = b""
+        self._tail = b""
+        self._levels: list[list[_Run]] = []
+        """The runs, shortest first; those of a longer kind are older."""
+        self._number = 0
+        """How many patches are in the runs."""
+        self._in_tail = 0
         self._patched = 0
+        """How many bytes all patches have."""
+        self._names: set[str] = set()
+        """What may be stored beside the state."""
 
-    def next(self, state: bytes | Pieces | None) -> tuple[bytes | None, dict[str, bytes | None]]:
-        """What to write for the next state: in place of it, and as parts."""
+    @property
+    def is_in_use(self) -> bool:
+        """Whether anything is stored beside the state."""
+        return bool(self._names)
+
+    def next(self, state: bytes | Pieces | None) -> tuple[bytes | Pieces | None, dict[str, bytes | None]]:
+        """What to write for the next state: in place of it, and beside it by name; None for what is to
+        be deleted."""
         if state is None or len(state) < LARGE:
-            had_base, self._last = self._last is not None, None
-            return None if state is None else bytes(state), {BASE: None, PATCHES: None} if had_base else {}
+            self._last = None
+            return state, self._without_all()
         last, self._last = self._last, state
         if last is None:
-            return self._anew(bytes(state))
-        patch = _packed(_since(last, state))
-        self._patched += len(patch)
-        if len(patch) > len(state) // _WORTH or self._patched > len(state) // _SHARE:
-            return self._anew(bytes(state))
-        if len(self._record) + len(patch) <= _HEAD + _ROW:
-            self._record += patch
-            return self._record, {}
-        name, self._patches = f"{PATCHES}/{self._patches:08}", self._patches + 1
-        full, self._record = self._record + patch, self._record[:_HEAD]
-        return self._record, {name: full[len(_MARK) :]}
+            return self._anew(state)
+        if last is not state:
+            patch = packed(_since(last, state))
+            self._patched += len(patch)
+            if len(patch) > len(state) // _WORTH or self._patched > len(state) // _SHARE:
+                return self._anew(state)
+            self._tail += patch
+            self._in_tail += 1
+            if len(self._tail) > _TAIL:
+                return self._moved_on()
+        return self._stored(), {}
 
-    def _anew(self, state: bytes) -> tuple[bytes, dict[str, bytes | None]]:
-        generation = os.urandom(_GENERATION)
-        self._record, self._patches, self._patched = _MARK + generation, 0, 0
-        return self._record, {BASE: generation + state, PATCHES: None}
+    def lose(self) -> None:
+        """What was written last may be stored or not: the next state is written anew."""
+        self._last = None
+
+    def _stored(self) -> bytes:
+        return _HEAD.pack(_MARK, self._generation, self._number) + self._tail
+
+    def _anew(self, state: bytes | Pieces) -> tuple[bytes, dict[str, bytes | None]]:
+        beside = self._without_all()
+        self._generation, self._tail, self._levels = os.urandom(_GENERATION), b"", []
+        self._number = self._in_tail = self._patched = 0
+        self._put(beside, SIGN, self._generation + bytes(state))
+        return self._stored(), beside
+
+    def _moved_on(self) -> tuple[bytes, dict[str, bytes | None]]:
+        """The patches go from the place of the state into a run."""
+        run = _Run(self._number, self._number + self._in_tail, self._tail)
+        self._tail, self._number, self._in_tail = b"", run.end, 0
+        beside: dict[str, bytes | None] = {}
+        self._add(run, 0, beside)
+        return self._stored(), beside
+
+    def _add(self, run: _Run, level: int, beside: dict[str, bytes | None]) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+        runs = self._levels[level]
+        if len(runs) + 1 < _MANY:
+            head = _RUN.pack(self._generation, run.first, run.end)
+            self._put(beside, _name_of(level, len(runs)), head + run.patches)
+            runs.append(run)
+            return
+        beside.update((self._name + _name_of(level, number), None) for number in range(len(runs)))
+        self._levels[level] = []
+        joined = b"".join([*(each.patches for each in runs), run.patches])
+        self._add(_Run(runs[0].first, run.end, joined), level + 1, beside)
+
+    def _put(self, beside: dict[str, bytes | None], suffix: str, value: bytes) -> None:
+        beside[self._name + suffix] = value
+        self._names.add(self._name + suffix)
+
+    def _without_all(self) -> dict[str, bytes | None]:
+        gone: dict[str, bytes | None] = dict.fromkeys(self._names)
+        self._names.clear()
+        return gone
+
+    @classmethod
+    def of(cls, name: str, stored: bytes, beside: Mapping[str, bytes]) -> tuple[bytes, Shadow]:
+        """A state that is stored, and what goes on from there.
+
+        Args:
+            name: the name of the state.
+            stored: what is in its place.
+            beside: all that is kept beside it, by name.
+
+        Raises:
+            CorruptStateError: these do not belong together, or are not of one moment.
+        """
+        shadow = cls(name)
+        shadow._names.update(beside)
+        _, generation, count = _HEAD.unpack_from(stored)
+        shadow._generation, shadow._tail = generation, stored[_HEAD.size :]
+        runs: list[tuple[_Run, int]] = []
+        for key, value in beside.items():
+            if key != name + SIGN and value.startswith(generation):
+                _, first, end = _RUN.unpack_from(value)
+                runs.append((_Run(first, end, value[_RUN.size :]), _level_of(key)))
+        for run, level in sorted(runs):
+            if run.first == shadow._number and run.end <= count:
+                shadow._number = run.end
+                shadow._levels += [[] for _ in range(level + 1 - len(shadow._levels))]
+                shadow._levels[level].append(run)
+        base = beside.get(name + SIGN, b"")
+        if not base.startswith(generation) or shadow._number != count:
+            raise CorruptStateError("a state and its changes do not belong together")
+        patches = b"".join([*(run.patches for level in reversed(shadow._levels) for run in level), shadow._tail])
+        buffer = bytearray(memoryview(base)[_GENERATION:])
+        for hunks in unpacked(patches):
+            apply(buffer, hunks)
+        shadow._last = state = bytes(buffer)
+        shadow._patched = len(patches)
+        return state, shadow
+
+
+def is_delta(stored: object) -> bool:
+    """Whether this stands for a state that `Shadow.of` gives.
+
+    >>> is_delta(b"state"), is_delta(None)
+    (False, False)
+    """
+    return isinstance(stored, bytes) and stored.startswith(_MARK)
+
+
+def _name_of(level: int, number: int) -> str:
+    return f"{SIGN}{level}.{number}"
+
+
+def _level_of(name: str) -> int:
+    return int(name.rpartition(SIGN)[2].partition(".")[0])
 
 
 def _since(last: bytes | Pieces, state: bytes | Pieces) -> list[Hunk]:
@@ -103,139 +226,3 @@ def _since(last: bytes | Pieces, state: bytes | Pieces) -> list[Hunk]:
         if hunks is not None:
             return hunks
     return diff(bytes(last), bytes(state))
-
-
-def is_delta(record: bytes | None) -> bool:
-    """Whether this stands for a state that `whole` gives."""
-    return record is not None and record.startswith(_MARK)
-
-
-def whole(record: bytes, base: bytes | None, patches: Iterable[bytes]) -> bytes:
-    """The state, from what is stored of it: the record, the base, and the other patches in order.
-
-    Raises:
-        CorruptStateError: these do not belong together.
-    """
-    generation = record[len(_MARK) : _HEAD]
-    later = list(patches)
-    if base is None or any(part[:_GENERATION] != generation for part in (base, *later)):
-        raise CorruptStateError("a state and its changes do not belong together")
-    state = bytearray(memoryview(base)[_GENERATION:])
-    for stored in (*(part[_GENERATION:] for part in later), record[_HEAD:]):
-        for hunks in _unpacked(stored):
-            _patch(state, hunks)
-    return bytes(state)
-
-
-def diff(old: bytes, new: bytes) -> list[Hunk]:
-    """What makes the new bytes of the old ones, in order.
-
-    >>> old = bytes(range(256)) * 4
-    >>> diff(old, old[:100] + b"!" + old[100:900] + old[905:])
-    [(100, 0, b'!'), (900, 5, b'')]
-    """
-    hunks: list[Hunk] = []
-    _compare(old, 0, len(old), new, 0, len(new), hunks)
-    return hunks
-
-
-def patched(old: bytes, hunks: list[Hunk]) -> bytes:
-    """What `diff` was given as the new bytes.
-
-    >>> patched(b"one two", diff(b"one two", b"one and two"))
-    b'one and two'
-    """
-    state = bytearray(old)
-    _patch(state, hunks)
-    return bytes(state)
-
-
-def _patch(state: bytearray, hunks: list[Hunk]) -> None:
-    for start, length, new in reversed(hunks):
-        state[start : start + length] = new
-
-
-def _compare(old: bytes, old_start: int, old_end: int, new: bytes, start: int, end: int, hunks: list[Hunk]) -> None:
-    same = _common(old, old_start, new, start, min(old_end - old_start, end - start))
-    old_start, start = old_start + same, start + same
-    same = _common_end(old, old_end, new, end, min(old_end - old_start, end - start))
-    old_end, end = old_end - same, end - same
-    if old_start == old_end and start == end:
-        return
-    most = min(old_end - old_start, end - start)
-    if most > _SMALL:
-        for size in (size for size in _ANCHORS if 2 * size < most):  # what is long is hardly anywhere else by chance
-            for eighth in (4, 2, 6, 1, 7):
-                middle = old_start + (old_end - old_start) * eighth // 8
-                anchor = old[middle : middle + size]
-                found = _again(anchor, new, start, end, middle - old_start + start, middle - old_end + end)
-                if found >= 0:
-                    _compare(old, old_start, middle, new, start, found, hunks)
-                    _compare(old, middle, old_end, new, found, end, hunks)
-                    return
-    hunks.append((old_start, old_end - old_start, new[start:end]))
-
-
-def _again(anchor: bytes, new: bytes, start: int, end: int, *expected: int) -> int:
-    """Where some bytes are again: best where nothing was moved, or as much as all together."""
-    for place in expected:
-        if start <= place <= end - len(anchor) and new.startswith(anchor, place):
-            return place
-    low, high = min(expected) - _SMALL, max(expected) + _SMALL + len(anchor)
-    return new.find(anchor, max(low, start), min(high, end))
-
-
-def _common(old: bytes, old_start: int, new: bytes, start: int, most: int) -> int:
-    """How many bytes are the same from two places on, of so many at most."""
-    low, step = 0, _STEP
-    while low < most:
-        step = min(step, most - low)
-        if new.startswith(old[old_start + low : old_start + low + step], start + low):
-            low += step
-        elif step == 1:
-            break
-        else:
-            step //= 2
-            most = min(most, low + 2 * step + 1)
-    return low
-
-
-def _common_end(old: bytes, old_end: int, new: bytes, end: int, most: int) -> int:
-    """How many bytes are the same before two places, of so many at most."""
-    low, step = 0, _STEP
-    while low < most:
-        step = min(step, most - low)
-        if new.startswith(old[old_end - low - step : old_end - low], end - low - step):
-            low += step
-        elif step == 1:
-            break
-        else:
-            step //= 2
-            most = min(most, low + 2 * step + 1)
-    return low
-
-
-def _packed(hunks: list[Hunk]) -> bytes:
-    """A patch: how many hunks it has, and each with its lengths before it."""
-    parts = [len(hunks).to_bytes(4, "big")]
-    for start, length, new in hunks:
-        parts += [start.to_bytes(6, "big"), length.to_bytes(6, "big"), len(new).to_bytes(6, "big"), new]
-    return b"".join(parts)
-
-
-def _unpacked(stored: bytes) -> Iterator[list[Hunk]]:
-    """The patches that are stored one after the other."""
-    place = 0
-
-    def number(size: int) -> int:
-        nonlocal place
-        place += size
-        return int.from_bytes(stored[place - size : place], "big")
-
-    while place < len(stored):
-        hunks = []
-        for _ in range(number(4)):
-            start, length, size = number(6), number(6), number(6)
-            hunks.append((start, length, stored[place : place + size]))
-            place += size
-        yield hunks

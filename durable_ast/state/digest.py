@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -29,75 +29,108 @@ def digest(value: Any) -> str | None:
     (False, None)
     """
     try:
-        return _digest(value, {}).hex()
+        return _Digest(_global_name).of(value).hex()
     except Exception:
         return None
 
 
-def _digest(value: Any, seen: dict[int, Any]) -> bytes:
+def comparison(values: Mapping[str, Any]) -> str:
+    """A hash that tells whether the arguments of two calls may be the same.
+
+    They are not if it differs.  An argument in which something cannot be taken apart counts for nothing,
+    and classes and functions that are defined inside of a function are told apart by their names.
+
+    >>> comparison({"a": 1, "b": lambda: 0}) == comparison({"a": 1, "b": lambda: 0})
+    True
+    >>> comparison({"a": 1, "b": open}) == comparison({"a": 2, "b": open})
+    False
+    """
     parts = hashlib.sha256()
-    _walk(value, parts.update, seen)
-    return parts.digest()
+    for name, value in values.items():
+        try:
+            found = _Digest(_any_name).of(value)
+        except Exception:
+            found = b""
+        parts.update(f"{name}:{found.hex()};".encode())
+    return parts.hexdigest()
 
 
-def _walk(value: Any, add: _Add, seen: dict[int, Any]) -> None:
-    kind = type(value)
-    if kind in _ATOMS:
-        add(f"{kind.__name__}:{value!r};".encode(errors="surrogatepass"))
-        return
-    if id(value) in seen:  # a cycle: how far up it leads
-        add(f"up:{len(seen) - list(seen).index(id(value))};".encode())
-        return
-    seen[id(value)] = value
-    if kind in (list, tuple):
-        _ordered(kind.__name__, value, add, seen)
-    elif kind in (set, frozenset):
-        _unordered(kind.__name__, value, add, seen)
-    elif kind is dict:
-        _unordered("dict", value.items(), add, seen)
-    elif isinstance(value, (type, FunctionType)):
-        _named(value, add)
-    else:
-        _object(value, add, seen)
-    del seen[id(value)]
+class _Digest:
+    """Walks through one value.
+
+    Args:
+        name: what a class or function is called, if that means the same elsewhere.
+    """
+
+    def __init__(self, name: Callable[[type | FunctionType], str]) -> None:
+        self._name = name
+        self._seen: dict[int, Any] = {}
+
+    def of(self, value: Any) -> bytes:
+        """The digest of a value, which may be a part of another one."""
+        parts = hashlib.sha256()
+        self._walk(value, parts.update)
+        return parts.digest()
+
+    def _walk(self, value: Any, add: _Add) -> None:
+        kind, seen = type(value), self._seen
+        if kind in _ATOMS:
+            add(f"{kind.__name__}:{value!r};".encode(errors="surrogatepass"))
+            return
+        if id(value) in seen:  # a cycle: how far up it leads
+            add(f"up:{len(seen) - list(seen).index(id(value))};".encode())
+            return
+        seen[id(value)] = value
+        if kind in (list, tuple):
+            self._ordered(kind.__name__, value, add)
+        elif kind in (set, frozenset):
+            self._unordered(kind.__name__, value, add)
+        elif kind is dict:
+            self._unordered("dict", value.items(), add)
+        elif isinstance(value, (type, FunctionType)):
+            add(f"name:{value.__module__}:{self._name(value)};".encode())
+        else:
+            self._object(value, add)
+        del seen[id(value)]
+
+    def _ordered(self, name: str, items: Iterable[Any], add: _Add) -> None:
+        add(f"{name}(".encode())
+        for item in items:
+            self._walk(item, add)
+        add(b")")
+
+    def _unordered(self, name: str, items: Iterable[Any], add: _Add) -> None:
+        add(f"{name}(".encode())
+        for part in sorted(self.of(item) for item in items):
+            add(part)
+        add(b")")
+
+    def _object(self, value: Any, add: _Add) -> None:
+        told = getattr(type(value), "__digested__", None)
+        if told is not None:
+            self._walk(told(value), add)
+            return
+        reduced = reduce(value)
+        if isinstance(reduced, str):
+            add(f"global:{type(value).__module__}:{reduced};".encode())
+            return
+        function, arguments, *rest = reduced
+        add(b"object(")
+        if function is not copyreg.__newobj__:  # type: ignore[attr-defined]
+            self._walk(function, add)
+        for part in (arguments, *rest):
+            if hasattr(part, "__next__"):  # the items of a list or dictionary
+                part = list(part)
+            if part is not None and not callable(part):
+                self._walk(part, add)
+        add(b")")
 
 
-def _ordered(name: str, items: Iterable[Any], add: _Add, seen: dict[int, Any]) -> None:
-    add(f"{name}(".encode())
-    for item in items:
-        _walk(item, add, seen)
-    add(b")")
-
-
-def _unordered(name: str, items: Iterable[Any], add: _Add, seen: dict[int, Any]) -> None:
-    add(f"{name}(".encode())
-    for part in sorted(_digest(item, seen) for item in items):
-        add(part)
-    add(b")")
-
-
-def _named(value: type | FunctionType, add: _Add) -> None:
+def _global_name(value: type | FunctionType) -> str:
     if "<locals>" in value.__qualname__ or value.__name__ == "<lambda>":
         raise TypeError("it has no name that means the same elsewhere")
-    add(f"name:{value.__module__}:{value.__qualname__};".encode())
+    return value.__qualname__
 
 
-def _object(value: Any, add: _Add, seen: dict[int, Any]) -> None:
-    told = getattr(type(value), "__digested__", None)
-    if told is not None:
-        _walk(told(value), add, seen)
-        return
-    reduced = reduce(value)
-    if isinstance(reduced, str):
-        add(f"global:{type(value).__module__}:{reduced};".encode())
-        return
-    function, arguments, *rest = reduced
-    add(b"object(")
-    if function is not copyreg.__newobj__:  # type: ignore[attr-defined]
-        _walk(function, add, seen)
-    for part in (arguments, *rest):
-        if hasattr(part, "__next__"):  # the items of a list or dictionary
-            part = list(part)
-        if part is not None and not callable(part):
-            _walk(part, add, seen)
-    add(b")")
+def _any_name(value: type | FunctionType) -> str:
+    return value.__qualname__

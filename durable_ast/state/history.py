@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from ..errors import CorruptStateError
-from . import delta, plain
+from . import diff, plain
 from .schema import BRANCHES, Record, Status
 
 PREFIX = "h/"
@@ -26,7 +26,7 @@ _STATE = ""
 
 Held: TypeAlias = "dict[str, bytes]"
 """The state of an instance and the records of its branches, by name."""
-Way: TypeAlias = "dict[str, tuple[int, list[delta.Hunk]] | None]"
+Way: TypeAlias = "dict[str, tuple[int, list[diff.Hunk]] | None]"
 """What turns something held into what was held before: for each name that changes the checksum of
 what comes out and the changes, or None if there was no such name."""
 
@@ -148,7 +148,7 @@ def _way_back(after: Held, before: Held) -> Way:
     way: Way = {name: None for name in after if name not in before}
     for name, data in before.items():
         if after.get(name) != data:
-            way[name] = zlib.crc32(data), delta.diff(after.get(name, b""), data)
+            way[name] = zlib.crc32(data), diff.diff(after.get(name, b""), data)
     return way
 
 
@@ -159,7 +159,7 @@ def _gone_back(held: Held, way: Way, what: str) -> Held:
             before.pop(name, None)
             continue
         checksum, hunks = change
-        data = delta.patched(held.get(name, b""), hunks)
+        data = diff.patched(held.get(name, b""), hunks)
         if zlib.crc32(data) != checksum:
             raise CorruptStateError(f"{what} cannot be rebuilt from the checkpoint after it, which is another one")
         before[name] = data

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CorruptStateError
-from .delta import Hunk, diff
+from .diff import Hunk, diff
 from .unframed import unframed
 
 MARK = b"\x04"
@@ -180,8 +180,7 @@ def _update(held: _Held) -> list[int] | None:
     """Take over what has changed in a list: the chunks, by number; None if it is flat no more, or has
     changed too much."""
     elements = held.obj.copy()
-    different = map(operator.is_not, elements, held.elements)
-    places = list(itertools.compress(range(len(elements)), different))
+    places = _places_of(1, bytes(map(operator.is_not, elements, held.elements)))
     if not _ATOMS.issuperset(type(elements[place]) for place in places):
         return None
     shorter, longer = sorted((len(elements), len(held.elements)))
@@ -203,6 +202,16 @@ def _update(held: _Held) -> list[int] | None:
             held.chunks.append(chunk)
             held.checksums.append(zlib.crc32(chunk))
     return sorted(numbers)
+
+
+def _places_of(value: int, data: bytes) -> list[int]:
+    """Where a byte is; for one that is hardly anywhere."""
+    places = []
+    place = data.find(value)
+    while place >= 0:
+        places.append(place)
+        place = data.find(value, place + 1)
+    return places
 
 
 def _dumped(elements: list[Any]) -> bytes:

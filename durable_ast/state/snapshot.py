@@ -174,14 +174,17 @@ IS_ON_THE_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 """The flag of a class that was not compiled into CPython."""
 
 
-def pickler(file: io.BytesIO, persistent_id: Callable[[Any], Any]) -> pickle.Pickler:
+def pickler(
+    file: io.BytesIO, persistent_id: Callable[[Any], Any], divide: Callable[[Any], Reduced] | None = None
+) -> pickle.Pickler:
     """A pickler for several graphs that share objects, and for objects that are part of none.
 
     Args:
         file: where to write.
         persistent_id: as in `pickle.Pickler`.
+        divide: how some objects are taken apart in this graph only; NotImplemented for all others.
     """
-    return _PersistentPickler(file, persistent_id)
+    return _PersistentPickler(file, persistent_id) if divide is None else _DividingPickler(file, persistent_id, divide)
 
 
 def unpickler(file: io.BytesIO, persistent_load: Callable[[Any], Any]) -> pickle.Unpickler:
@@ -345,6 +348,16 @@ class _PersistentPickler(_Pickler):
         return self._name(obj)
 
 
+class _DividingPickler(_PersistentPickler):
+    def __init__(self, file: io.BytesIO, persistent_id: Callable[[Any], Any], divide: Callable[[Any], Reduced]) -> None:
+        super().__init__(file, persistent_id)
+        self._divide = divide
+
+    def reducer_override(self, obj: Any) -> Any:
+        divided = self._divide(obj)
+        return super().reducer_override(obj) if divided is NotImplemented else divided
+
+
 class _PersistentUnpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, persistent_load: Callable[[Any], Any]) -> None:
         super().__init__(file)
@@ -378,9 +391,12 @@ def reduce_cell(cell: CellType) -> Reduced:
 
 
 def _reduce_method(method: MethodType) -> Reduced:
-    """A method is found by its name, unless the name leads to another one (``super().name``)."""
+    """A method is found by its name, unless the name leads to another one (``super().name``), or to
+    none yet: a class that is made again may hold methods of its own."""
     function, owner = method.__func__, method.__self__
     name = getattr(function, "__name__", None)
+    if not importable(owner if isinstance(owner, type) else type(owner)):
+        return MethodType, (function, owner)
     found = getattr(owner, name, None) if isinstance(name, str) else None
     if getattr(found, "__func__", None) is function:
         return getattr, (owner, name)
@@ -401,11 +417,19 @@ def global_object(module: str, name: str) -> Any:
 
 def place_of(obj: Any) -> tuple[str, str] | None:
     """The module that holds an object as a global, and its name there; None if none does."""
+    known = _found_at.get(id(obj))
+    if known is not None and getattr(sys.modules.get(known[0]), known[1], None) is obj:
+        return known
     for module_name, module in list(sys.modules.items()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
             if value is obj:
+                _found_at[id(obj)] = module_name, name
                 return module_name, name
     return None
+
+
+_found_at: dict[int, tuple[str, str]] = {}
+"""Where objects were found by `place_of`, by id: to look through all modules takes long."""
 
 
 def _reduce_object(obj: Any) -> Reduced:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import re
 import struct
 import weakref
 from typing import Any
 
+from .decimals import is_decimals, variable_of_decimal
 from .snapshot import Reduced, failure, global_object, place_of, register, register_by_name
 
 
@@ -22,6 +24,7 @@ def register_all() -> None:
     register(weakref.WeakMethod, _reduce_weak_method)
     register(weakref.WeakKeyDictionary, _reduce_weak_dictionary)
     register(weakref.WeakValueDictionary, _reduce_weak_dictionary)
+    register(weakref.finalize, _reduce_finalizer)
     register(contextvars.ContextVar, _reduce_variable)
     register(contextvars.Context, _reduce_context)
     register(asyncio.AbstractEventLoop, _reduce_loop, subclasses=True)
@@ -88,11 +91,31 @@ def _reduce_weak_dictionary(dictionary: Any) -> Reduced:
     return type(dictionary), (dict(dictionary),)
 
 
+def _reduce_finalizer(finalizer: weakref.finalize[Any, Any]) -> Reduced:
+    """What it would call has not been called: a process that dies does not come to that."""
+    held = finalizer.peek()
+    return NotImplemented if held is None else (_finalizer, (*held, finalizer.atexit))
+
+
+def _finalizer(obj: Any, function: Any, args: Any, kwargs: Any, atexit: bool) -> weakref.finalize[Any, Any]:
+    made = weakref.finalize(obj, function, *args, **(kwargs or {}))
+    made.atexit = atexit
+    return made
+
+
 # context
 
 
+@functools.lru_cache(maxsize=1024)
+def _place_of_variable(variable: contextvars.ContextVar[Any]) -> tuple[str, str] | None:
+    """Where another process finds it; the search goes through all modules, and is made once."""
+    return place_of(variable)
+
+
 def _reduce_variable(variable: contextvars.ContextVar[Any]) -> Reduced:
-    place = place_of(variable)
+    if is_decimals(variable):
+        return variable_of_decimal, ()
+    place = _place_of_variable(variable)
     if place is None:
         raise TypeError(f"cannot save the context variable {variable.name!r}: it is no global of a module")
     return global_object, place

@@ -12,10 +12,14 @@ import inspect
 from types import FunctionType, MemberDescriptorType
 from typing import Any
 
+from .annotations import settle_annotations
 from .snapshot import Reduced
 
 _FIELD_OPTIONS = ("default", "default_factory", "init", "repr", "hash", "compare", "metadata", "kw_only")
 _CLASS_OPTIONS = ("init", "repr", "eq", "order", "unsafe_hash", "frozen", "match_args", "kw_only")
+_OF_SLOTS = ("_dataclass_getstate", "_dataclass_setstate")
+"""What `dataclasses` gives to frozen classes with slots: these are made again as classes that have slots
+already, so it would not give it to them."""
 _OF_NAMED_TUPLES = frozenset(vars(collections.namedtuple("_OF_NAMED_TUPLES", ())))
 
 
@@ -27,6 +31,7 @@ def is_named_tuple(cls: type) -> bool:
 def reduce_named_tuple(cls: Any) -> Reduced:
     """What the pickler saves for the class of a named tuple."""
     own = {name: value for name, value in vars(cls).items() if name not in {*_OF_NAMED_TUPLES, *cls._fields}}
+    settle_annotations(cls, own)
     own["__qualname__"], own["__doc__"] = cls.__qualname__, cls.__doc__
     facts = cls.__name__, cls._fields, cls.__module__
     return _named_tuple, facts, (own, cls._field_defaults), None, None, _fill_named_tuple
@@ -80,6 +85,6 @@ def _is_written(value: object) -> bool:
     function = inspect.unwrap(value) if isinstance(value, FunctionType) else value
     if isinstance(function, staticmethod):
         function = function.__func__
-    if not isinstance(function, FunctionType):
+    if not isinstance(function, FunctionType) or function.__name__ in _OF_SLOTS:
         return False
     return function.__code__.co_filename == "<string>" or function.__globals__ is vars(dataclasses)

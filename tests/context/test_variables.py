@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from durable_ast import DurableBackend, InMemoryStateStore, PauseForEventException, make_durable
+from durable_ast import DurableBackend, InMemoryStateStore, NotPersistableWarning, PauseForEventException, make_durable
 
 from ..effects import note, step, turn
 from ..everywhere import everywhere
@@ -115,11 +115,41 @@ class Unsavable:
 
 @everywhere()
 async def test_what_cannot_be_saved_is_left_to_the_process():
-    local = contextvars.ContextVar("local")
-    local.set(1)
-    del local
-    token = LOCK.set(Unsavable())
-    del token
+    contextvars.ContextVar("local").set(1)
+    LOCK.set(Unsavable())
     REQUEST.set("saved")
     await step(1)
     return REQUEST.get()
+
+
+class Locked:
+    """Sets a variable to something that is bound to its process."""
+
+    def __enter__(self):
+        self.token = LOCK.set(Unsavable())
+
+    def __exit__(self, *error):
+        LOCK.reset(self.token)
+
+
+@everywhere()
+async def test_a_manager_that_sets_what_cannot_be_saved_sets_it_again():
+    with Locked():
+        await step(1)
+        seen = type(LOCK.get())
+        await step(2)
+        seen = seen, type(LOCK.get())
+    await step(3)
+    return seen, LOCK.get()
+
+
+async def test_there_is_no_checkpoint_between_setting_it_and_setting_it_back():
+    async def sets():
+        token = LOCK.set(Unsavable())
+        await step(1)
+        seen = type(LOCK.get())
+        LOCK.reset(token)
+        return seen
+
+    with pytest.warns(NotPersistableWarning, match=r"'token' .* cannot save the token .* 'lock': what that was set to"):
+        assert await make_durable(sets)(orchestration_backend=DurableBackend(), instance_id="it") is Unsavable

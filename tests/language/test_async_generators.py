@@ -147,3 +147,30 @@ async def echo():
 async def test_sending_into_an_async_generator():
     e = echo()
     return [await e.asend(None), await e.asend(1), await e.athrow(ValueError("thrown")), await e.asend(2)]
+
+
+async def doubled_while(source):
+    """Stands in an ``async with``, an ``async for``, a handler, and a ``while`` whose test awaits."""
+    async with AsyncManager("doubling") as name:
+        async for item in source:
+            try:
+                yield (name, item * 2)
+            except ValueError as error:
+                yield str(error)
+        left = 2
+        while await step(left):
+            yield left
+            left -= 1
+
+
+@everywhere()
+async def test_one_that_is_asked_by_hand_stands_in_constructs_that_await():
+    source = doubled_while(agenerated(1, 2))
+    items = [await anext(source)]
+    await step("after the first")
+    items.append(await source.athrow(ValueError("thrown")))
+    await step("after the error")
+    while (item := await anext(source, None)) is not None:
+        items.append(item)
+        await step(("after", item))
+    return items

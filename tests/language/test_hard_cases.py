@@ -29,7 +29,7 @@ async def test_definitions_whose_parts_await():
 
     @(await labelled("first"))
     @(await labelled("second"))
-    def decorated(a=await step("default"), *, b: await step("never") = await step("keyword")):
+    def decorated(a=await step("default"), *, b=await step("keyword")):
         return a, b
 
     class Made(await step(Exception), **await step({})):

@@ -407,3 +407,57 @@ async def test_what_was_put_into_a_list_or_dictionary_is_not_put_there_again():
     await step(2)
     same = [noted["a"] is noted, doubled.mark is noted, doubled[2] is doubled]
     return noted.noted, [*noted], len(doubled), doubled[:2], same, type(noted), type(doubled)
+
+
+@everywhere()
+async def test_frozen_dataclasses_with_slots():
+    @dataclasses.dataclass(frozen=True, slots=True, order=True)
+    class Version:
+        major: int
+        notes: list = dataclasses.field(default_factory=list, compare=False)
+
+    known = {Version(1): "first", Version(2, ["n"]): "second"}
+    await step(1)
+    found = known[Version(2)]
+    await step(2)
+    return found, [version.notes for version in known], max(known) == Version(2), repr(max(known))
+
+
+@everywhere()
+async def test_subclasses_of_generic_classes_that_are_local_too():
+    T = TypeVar("T")
+
+    class First(Generic[T]):
+        pass
+
+    class Second:
+        def __init_subclass__(cls, **options):
+            note(("hooked", cls.__name__, options))
+
+    class Both(First[int], Second, option=1):
+        pass
+
+    class Below(Both, option=2):
+        __slots__ = ("held",)
+
+    class Listed(list, First[lambda: note("called")]):
+        pass
+
+    below, listed = Below(), Listed([1])
+    below.held = listed
+    await step(1)
+    (called,) = Listed.__orig_bases__[1].__args__
+    return Below.__mro__[1] is Both, isinstance(below, First), below.held is listed, called(), Both.__parameters__
+
+
+@everywhere()
+async def test_annotations_that_name_what_is_not_there_yet():
+    class Node:
+        following: "Node | None"
+        weight: int = 1
+
+    def weigh(node: Node, unit: "Unit") -> int:  # noqa: F821 - known to type checkers only
+        return node.weight
+
+    await step(1)
+    return [*Node.__annotations__], weigh(Node()), [*weigh.__annotations__.items()][1:]

@@ -1,6 +1,7 @@
 """Control flow, definitions and scopes around awaits.  PYTEST_DONT_REWRITE"""
 
 import functools
+import itertools
 
 from tests.effects import LOG, Steps, note, step, turn
 from tests.everywhere import everywhere
@@ -100,6 +101,20 @@ async def test_loops_over_every_kind_of_iterator():
         out.append(await step(char))
     for byte in b"\x01\x02":
         out.append(await step(byte))
+    return out
+
+
+@everywhere()
+async def test_pairs_and_batches():
+    source = iter("abcdef")
+    pairs, ended = itertools.pairwise(source), itertools.pairwise("x")
+    fresh, out = itertools.pairwise("yz"), [next(pairs), list(ended)]
+    await step(1)
+    out += [next(pairs), next(source)]
+    await step(2)
+    out += [list(pairs), list(ended), list(fresh)]
+    for pair in itertools.pairwise(range(4)):
+        out.append(await step(pair))
     return out
 
 

@@ -16,7 +16,7 @@ from durable_ast import (
 )
 from durable_ast.errors import CorruptStateError
 from durable_ast.state import snapshot
-from durable_ast.state.delta import patched
+from durable_ast.state.diff import patched
 from durable_ast.state.pieces import MANY, Lists, Pieces
 
 from ..everywhere import everywhere
@@ -158,3 +158,32 @@ async def carry(count):
         if number == count // 2:
             await wait_for_event("go")
     return items
+
+
+@make_durable
+async def breathes(width):
+    """A list that becomes large, and small again, a few elements at a time."""
+    items = [f"{number:0{width}}" for number in range(MANY)]
+    for number in range(MANY, 2 * MANY, 4):
+        items += [f"{more:0{width}}" for more in range(number, number + 4)]
+        await step(number)
+    await wait_for_event("go")
+    while len(items) > MANY:
+        del items[-4:]
+        await step(len(items))
+    return items
+
+
+@pytest.mark.parametrize("width", range(2, 15, 3))
+@pytest.mark.parametrize(
+    "make", [lambda path: SQLiteStore(path / "x.db", synchronous="NORMAL"), lambda _: InMemoryStateStore()]
+)
+async def test_a_list_that_becomes_large_and_small_again(tmp_path, make, width):
+    """Whatever its elements are like, some size is where the store begins to keep differences."""
+    store = make(tmp_path)
+    with pytest.raises(PauseForEventException):
+        await breathes(width, orchestration_backend=DurableBackend(store), instance_id="it")
+    backend = DurableBackend(store if isinstance(store, InMemoryStateStore) else make(tmp_path))
+    await asyncio.wrap_future(backend.publish_event("it", "go"))
+    items = await breathes(width, orchestration_backend=backend, instance_id="it")
+    assert items == [f"{number:0{width}}" for number in range(MANY)]

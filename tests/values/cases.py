@@ -31,6 +31,7 @@ import types
 import unittest.mock
 import uuid
 import weakref
+import zoneinfo
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -172,6 +173,45 @@ def sockets(pair):
     assert right.recv(1) == b"x"
 
 
+def client_session():
+    import aiohttp
+
+    return aiohttp.ClientSession("https://example.org")
+
+
+@case(client_session)
+def session_of_aiohttp(session):
+    assert not session.closed and session._loop is asyncio.get_running_loop()
+
+
+def engine():
+    import sqlalchemy
+
+    made = sqlalchemy.create_engine("sqlite://")
+    return made, made.connect()
+
+
+@case(engine, is_saved=False)
+def engine_of_sqlalchemy(value):
+    import sqlalchemy
+
+    assert value[1].execute(sqlalchemy.text("select 1")).scalar() == 1
+
+
+def session():
+    import sqlalchemy
+    from sqlalchemy.orm import Session
+
+    return Session(sqlalchemy.create_engine("sqlite://"))
+
+
+@case(session, is_saved=False)
+def session_of_sqlalchemy(opened):
+    import sqlalchemy
+
+    assert opened.execute(sqlalchemy.text("select 1")).scalar() == 1
+
+
 @case(lambda: sqlite3.connect(FOLDER / "data.db"), is_saved=False)
 def database_connection(connection):
     assert connection.execute("select 1").fetchone() == (1,)
@@ -186,6 +226,18 @@ def http_client():
 @case(http_client, is_saved=False)
 def client(opened):
     assert opened.base_url.host == "example.org"
+
+
+def connecting_client():
+    import psycopg
+    import redis
+
+    return redis.Redis(port=1), psycopg.rows.dict_row
+
+
+@case(connecting_client)
+def client_that_has_not_connected(value):
+    assert value[0].connection_pool.connection_kwargs["port"] == 1
 
 
 class Pool:
@@ -373,6 +425,24 @@ def weak_references(value):
     assert gone() is None
 
 
+def finalized():
+    node, called = Node(), []
+    return [node], called, weakref.finalize(node, called.append, "gone")
+
+
+@case(finalized)
+def finalizers(value):
+    nodes, called, finalizer = value
+    assert finalizer.alive and not called
+    nodes.clear()
+    assert called == ["gone"] and not finalizer.alive
+
+
+@case(lambda: memoryview(bytearray(b"abcdef"))[2:4], is_saved=False)
+def view_of_a_part(view):
+    assert bytes(view) == b"cd"
+
+
 def views():
     data, buffer = {"a": 1}, bytearray(b"abc")
     return data, data.keys(), data.items(), types.MappingProxyType(data), buffer, memoryview(buffer)
@@ -436,6 +506,33 @@ class Slotted:
     right: list[int]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    items: list[object] = dataclasses.field(default_factory=list, compare=False)
+
+
+class HandMade:
+    __slots__ = ("__hidden", "__weakref__", "shown")
+
+    def __init__(self):
+        self.__hidden, self.shown = 1, self
+
+    def hidden(self):
+        return self.__hidden
+
+
+def slotted():
+    frozen, made = Frozen(), HandMade()
+    frozen.items.append(frozen)
+    return frozen, made, weakref.ref(made)
+
+
+@case(slotted)
+def objects_with_slots(value):
+    frozen, made, reference = value
+    assert frozen.items[0] is frozen and made.shown is made and made.hidden() == 1 and reference() is made
+
+
 class Point(NamedTuple):
     x: int
     y: int
@@ -489,6 +586,66 @@ def pydantic_model():
 @case(pydantic_model)
 def model_of_pydantic(order):
     assert order.model_dump() == {"id": 3, "tags": ["x"]}
+
+
+def generic_models():
+    import pydantic
+
+    from .kinds import Box, Frozen
+
+    box = Box[int](item=1, extra=2)
+    box._hidden.append(box)
+
+    class Local(pydantic.BaseModel):
+        number: int
+        _private: int = pydantic.PrivateAttr(3)
+
+        @pydantic.field_validator("number")
+        @classmethod
+        def doubled(cls, number):
+            return 2 * number
+
+    return box, Box[int], Box[Frozen](item=Frozen(item=4)), Local(number=1), Local
+
+
+@case(generic_models)
+def models_of_pydantic(value):
+    box, kind, nested, local, Local = value
+    from .kinds import Box, Frozen
+
+    assert type(box) is kind is Box[int] and box._hidden[0] is box and (box.item, box.extra) == (1, 2)
+    assert type(nested) is Box[Frozen] and nested.item == Frozen(item=4)
+    assert (local.number, local._private, Local(number=2).number) == (2, 3, 4) and type(local) is Local
+
+
+def attrs_object():
+    from .kinds import Defined
+
+    made = Defined(1)
+    made.b.append(made)
+    return made
+
+
+@case(attrs_object)
+def object_of_attrs(made):
+    from .kinds import Defined
+
+    assert type(made) is Defined and made.b[0] is made
+
+
+def local_attrs_class():
+    import attrs
+
+    @attrs.define
+    class Local:
+        a: int
+
+    return Local(1)
+
+
+@case(local_attrs_class, is_saved=False)
+def object_of_a_local_attrs_class(made):
+    assert made == type(made)(1)
 
 
 def arrays():
@@ -579,6 +736,7 @@ def functions(value):
 def plain():
     return [
         datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        datetime.datetime(2026, 3, 29, 2, 30, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin"), fold=1),
         decimal.Decimal("1.10"),
         uuid.UUID(int=3),
         pathlib.Path("a/b"),

@@ -1,5 +1,8 @@
 """Values that are made again, and managers that are told what to be."""
 
+import contextlib
+import re
+
 import pytest
 
 from durable_ast import (
@@ -200,3 +203,105 @@ async def test_looking_at_an_instance_makes_nothing():
     (call,) = stack_of(await store.read("it"))
     assert call.locals["client"].saved == (Client, "a")
     assert LOG == []
+
+
+async def warned(function, *args):
+    """What is said of the values of a function."""
+    backend = DurableBackend()
+    with pytest.warns(NotPersistableWarning) as said:
+        await make_durable(function)(*args, orchestration_backend=backend, instance_id="it")
+    return [f"{warning.filename.rpartition('/')[2]}:{warning.lineno} {warning.message}" for warning in said]
+
+
+class Bound:
+    """A client that nobody knows how to make again."""
+
+    def __init__(self, url):
+        self.url = url
+
+    __reduce__ = Client.__reduce__
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *error): ...
+
+
+async def test_an_exit_stack_says_how_it_could_be_done():
+    async def opens():
+        async with contextlib.AsyncExitStack() as stack:
+            session = await stack.enter_async_context(Bound("s"))
+            await step(session.url)
+
+    for said in await warned(opens):
+        assert re.search(
+            r"(Bound|AsyncExitStack)\) of .*opens\(\) cannot be saved .* An exit stack cannot enter again", said
+        )
+        assert "asynccontextmanager" in said
+
+
+@contextlib.asynccontextmanager
+async def sessions(names):
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Bound(name)) for name in names]
+
+
+@everywhere()
+async def test_an_exit_stack_in_a_manager_of_its_own_is_opened_again():
+    async with sessions("ab") as opened:
+        first = await step(opened[0].url)
+        second = await step(opened[1].url)
+    return first, second
+
+
+async def test_a_manager_that_was_made_before_says_how_it_could_be_done():
+    async def opens():
+        session = Bound("s")
+        async with session:
+            await step(1)
+
+    (said,) = await warned(opens)
+    line = opens.__code__.co_firstlineno + 2
+    assert said.startswith(f"test_resources.py:{line} local variable 'session' ({__name__}.Bound) of ")
+    assert "Make it in the `with` statement itself" in said
+
+
+class Deps:
+    def __init__(self, **parts):
+        vars(self).update(parts)
+
+
+async def test_what_is_to_blame_deep_inside_is_named():
+    async def holds():
+        deps = Deps(name="d", clients={"a": [1, Never("x")]})
+        await step(1)
+        return deps.name
+
+    (said,) = await warned(holds)
+    assert f"local variable 'deps' ({__name__}.Deps), because of deps.clients['a'][1] ({__name__}.Never), of" in said
+
+
+async def test_it_is_told_once_for_each_value():
+    async def holds():
+        first = Bound("a")
+        for number in range(3):
+            await step(number)
+            await step(first.url)
+        second = Bound("b")
+        await step(second.url)
+        return first.url
+
+    said = await warned(holds)
+    assert [text.partition(" cannot")[0].split()[3] for text in said] == ["'first'"]
+
+    async def one_after_the_other():
+        first = Bound("a")
+        await step(first.url)
+        del first
+        second = Bound("b")
+        await step(second.url)
+        del second
+        await step(3)
+
+    said = await warned(one_after_the_other)
+    assert [text.partition(" cannot")[0].split()[3] for text in said] == ["'first'", "'second'"]

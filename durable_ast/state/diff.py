@@ -1,0 +1,172 @@
+"""What turns some bytes into others, and its stored form.
+
+Places that are the same are found by comparing, not by knowing what the bytes mean.  Nothing here says
+what is compared with what, or where the outcome is kept; see `delta` and `history`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from ..errors import CorruptStateError
+
+_ANCHORS = (1024, 256, 24)
+"""How many bytes that are found again tell that two places are the same, best first."""
+_STEP = 65_536
+"""How many bytes are compared at a time, at first."""
+_SMALL = 64
+"""What is not worth to be compared any further."""
+
+Hunk: TypeAlias = tuple[int, int, bytes]
+"""Where in the old bytes, how many of them are replaced, and by what."""
+
+
+def diff(old: bytes, new: bytes) -> list[Hunk]:
+    """What makes the new bytes of the old ones, in order.
+
+    >>> old = bytes(range(256)) * 4
+    >>> diff(old, old[:100] + b"!" + old[100:900] + old[905:])
+    [(100, 0, b'!'), (900, 5, b'')]
+    """
+    hunks: list[Hunk] = []
+    _compare(old, 0, len(old), new, 0, len(new), hunks)
+    return hunks
+
+
+def patched(old: bytes, hunks: list[Hunk]) -> bytes:
+    """What `diff` was given as the new bytes.
+
+    >>> patched(b"one two", diff(b"one two", b"one and two"))
+    b'one and two'
+    """
+    state = bytearray(old)
+    apply(state, hunks)
+    return bytes(state)
+
+
+def apply(state: bytearray, hunks: list[Hunk]) -> None:
+    """The same, in place."""
+    for start, length, new in reversed(hunks):
+        state[start : start + length] = new
+
+
+def _compare(old: bytes, old_start: int, old_end: int, new: bytes, start: int, end: int, hunks: list[Hunk]) -> None:
+    same = _common(old, old_start, new, start, min(old_end - old_start, end - start))
+    old_start, start = old_start + same, start + same
+    same = _common_end(old, old_end, new, end, min(old_end - old_start, end - start))
+    old_end, end = old_end - same, end - same
+    if old_start == old_end and start == end:
+        return
+    most = min(old_end - old_start, end - start)
+    if most > _SMALL:
+        for size in (size for size in _ANCHORS if 2 * size < most):  # what is long is hardly anywhere else by chance
+            for eighth in (4, 2, 6, 1, 7):
+                middle = old_start + (old_end - old_start) * eighth // 8
+                anchor = old[middle : middle + size]
+                found = _again(anchor, new, start, end, middle - old_start + start, middle - old_end + end)
+                if found >= 0:
+                    _compare(old, old_start, middle, new, start, found, hunks)
+                    _compare(old, middle, old_end, new, found, end, hunks)
+                    return
+    hunks.append((old_start, old_end - old_start, new[start:end]))
+
+
+def _again(anchor: bytes, new: bytes, start: int, end: int, *expected: int) -> int:
+    """Where some bytes are again: best where nothing was moved, or as much as all together."""
+    for place in expected:
+        if start <= place <= end - len(anchor) and new.startswith(anchor, place):
+            return place
+    low, high = min(expected) - _SMALL, max(expected) + _SMALL + len(anchor)
+    return new.find(anchor, max(low, start), min(high, end))
+
+
+def _common(old: bytes, old_start: int, new: bytes, start: int, most: int) -> int:
+    """How many bytes are the same from two places on, of so many at most."""
+    low, step = 0, _STEP
+    while low < most:
+        step = min(step, most - low)
+        if new.startswith(old[old_start + low : old_start + low + step], start + low):
+            low += step
+        elif step == 1:
+            break
+        else:
+            step //= 2
+            most = min(most, low + 2 * step + 1)
+    return low
+
+
+def _common_end(old: bytes, old_end: int, new: bytes, end: int, most: int) -> int:
+    """How many bytes are the same before two places, of so many at most."""
+    low, step = 0, _STEP
+    while low < most:
+        step = min(step, most - low)
+        if new.startswith(old[old_end - low - step : old_end - low], end - low - step):
+            low += step
+        elif step == 1:
+            break
+        else:
+            step //= 2
+            most = min(most, low + 2 * step + 1)
+    return low
+
+
+def packed(hunks: list[Hunk]) -> bytes:
+    """The hunks as bytes; several of these may stand one after the other.
+
+    >>> list(unpacked(packed([(5, 1, b"one"), (700, 0, b"two")]) + packed([])))
+    [[(5, 1, b'one'), (700, 0, b'two')], []]
+    """
+    data = bytearray()
+    _put(data, len(hunks))
+    end = 0
+    for start, length, new in hunks:
+        _put(data, start - end)
+        _put(data, length)
+        _put(data, len(new))
+        data += new
+        end = start + length
+    return bytes(data)
+
+
+def unpacked(data: bytes) -> Iterator[list[Hunk]]:
+    """What `packed` was given, once for each of what stands in the bytes.
+
+    Raises:
+        CorruptStateError: the bytes end in the middle of it.
+    """
+    place = 0
+    try:
+        while place < len(data):
+            count, place = _number(data, place)
+            hunks, end = [], 0
+            for _ in range(count):
+                gap, place = _number(data, place)
+                length, place = _number(data, place)
+                size, place = _number(data, place)
+                hunks.append((end + gap, length, data[place : place + size]))
+                place += size
+                end += gap + length
+            yield hunks
+    except IndexError:
+        place = len(data) + 1
+    if place > len(data):
+        raise CorruptStateError("a change of a state is cut off")
+
+
+def _put(data: bytearray, number: int) -> None:
+    """A number that is not negative, seven bits to a byte, the lowest first."""
+    while number > 127:
+        data.append(number & 127 | 128)
+        number >>= 7
+    data.append(number)
+
+
+def _number(data: bytes, place: int) -> tuple[int, int]:
+    """What `_put` has put, and where it ends."""
+    number = shift = 0
+    while data[place] > 127:
+        number |= (data[place] & 127) << shift
+        shift += 7
+        place += 1
+    return number | data[place] << shift, place + 1

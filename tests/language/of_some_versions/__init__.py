@@ -1,0 +1,1 @@
+"""Constructs that are Python in some of the supported versions only."""
