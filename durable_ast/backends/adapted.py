@@ -11,7 +11,7 @@ import weakref
 
 from ..state import snapshot
 from ..state.schema import Message
-from ..stores.base import CONTROL
+from ..stores.names import CONTROL
 from ..stores.two_methods import TwoMethodStore
 from .base import OrchestrationBackend
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+import weakref
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import NotPersistableError
 from ..state import snapshot
 from ..state.schema import State
-from ..stores.base import InstanceStore, StateStore, check_event_name, check_instance_id
+from ..stores.base import InstanceStore, StateStore
 from ..stores.memory import InMemoryStateStore
+from ..stores.names import check_event_name, check_instance_id
 from ..stores.steps import Store
 from .base import OrchestrationBackend
+
+if TYPE_CHECKING:
+    from ..stores.two_methods import TwoMethodStore
 
 
 class DurableBackend(OrchestrationBackend):
@@ -88,12 +93,26 @@ class DurableBackend(OrchestrationBackend):
         return self.store.publish(instance_id, event_name, data)
 
 
+_adapted: weakref.WeakValueDictionary[int, TwoMethodStore] = weakref.WeakValueDictionary()
+"""What adapts a user's own store, by the id of that; it knows which runs this process is at work on."""
+
+
 def instance_store(store: StateStore | Store) -> InstanceStore:
     """A store as the runtime wants it."""
     if isinstance(store, InstanceStore):
-        from ..stores.coded import guarded  # no program needs it before it has a store
+        from ..stores.coded import guarded  # no program needs them before it has a store
+        from ..stores.delta_store import DeltaStore
 
-        return guarded(store.instances)
+        found = guarded(store.instances)
+        return found if found.writes_whole else DeltaStore(found)
+    adapter = _adapted.get(id(store))
+    if adapter is None:
+        adapter = _adapted[id(store)] = _adapter(store)
+        adapter.user = store
+    return adapter
+
+
+def _adapter(store: StateStore | Store) -> TwoMethodStore:
     if not isinstance(store, StateStore):
         from ..stores.seven_methods import SevenMethodStore
 

@@ -2,52 +2,34 @@
 
 `StateStore` is the least: two methods, and a user can bring their own.  `InstanceStore` is what the
 stores of this library are: every transition of an instance is one atomic write, guarded by the
-epoch of its owner, and events are a mailbox beside it.  `adapt` lets the runtime use either.
+epoch of its owner, and events are a mailbox beside it.  `backends.durable.instance_store` lets the runtime
+use either.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
 import pickle
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
-from ..errors import InvalidEventNameError, InvalidInstanceIdError, StoreError, TransactionError
+from ..errors import StoreError, TransactionError
 from ..state import snapshot
-from ..state.history import PREFIX as HISTORY
+from ..state.deltas import Deltas, whole, whole_parts
 from ..state.history import Checkpoint, history_in
-from ..state.schema import BRANCHES, Message, Outgoing, Record, State, Status
-from .sizes import Size, Sizes, summed
+from ..state.schema import Message, Outgoing, Record, State, Status
+from .claiming import Claimed, claim_by_listing
+from .parts import NO_PARTS, Parts
+from .retention import sizes_by_reading, vacuum
+from .selection import Selection
+from .sizes import Sizes
 from .steps import Store
 from .transactions import OpenTransaction
 
-MAX_ID_LENGTH = 512
-"""The longest instance id, in characters."""
-
-Parts: TypeAlias = Mapping[str, bytes | None]
-NO_PARTS: Parts = MappingProxyType({})
-TRANSIENT = (BRANCHES, "j/")
-"""What the names of those parts begin with that are gone once the instance has ended for good."""
-
-_OWN = (*TRANSIENT, HISTORY, "s/")
-"""What the names of those parts begin with that are for the instance itself."""
-
-_PAGE = 500
-"""How many records are read at a time where all are looked at."""
-
 _LOOKS = 20
 """How often a record and its parts are read until both are of one moment."""
-
-CONTROL = "."
-"""What the names of messages begin with that are for the runtime: they reach an instance whatever
-it waits for."""
 
 
 class StateStore(ABC):
@@ -75,69 +57,24 @@ class StateStore(ABC):
         """Replace the state; either all of it or nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which instances to list; see `InstanceStore.records`."""
-
-    status: frozenset[Status] | None = None
-    program: str | None = None
-    prefix: str | None = None
-    since: float | None = None
-    limit: int | None = None
-    offset: int = 0
-
-    def matches(self, record: Record) -> bool:
-        """Whether the filters let a record through."""
-        return (
-            (self.status is None or record.status in self.status)
-            and (self.program is None or record.program == self.program)
-            and (self.prefix is None or record.instance_id.startswith(self.prefix))
-            and (self.since is None or record.created_at >= self.since)
-        )
-
-    def page(self, records: Iterable[Record]) -> list[Record]:
-        """The asked page of those records, newest first, that match."""
-        matching = (record for record in records if self.matches(record))
-        end = None if self.limit is None else self.offset + self.limit
-        return list(itertools.islice(matching, self.offset, end))
-
-
-def are_news(parts: Parts) -> bool:
-    """Whether somebody outside may wait for one of these parts: all but those of the run itself."""
-    return any(not name.startswith(_OWN) for name in parts)
-
-
-class InstanceBusy(Exception):
-    """Another owner is at work on the instance; for the runtime only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """What a claim gave.
-
-    Attributes:
-        records: the instances.
-        next_due: when the next one will be due, as far as it is known.
-        messages: the mailboxes of those instances that have any messages, oldest first; None if they
-            were not read.
-    """
-
-    records: list[Record]
-    next_due: float | None = None
-    messages: Mapping[str, list[Message]] | None = None
-
-
 class InstanceStore(StateStore, Store):
     """Keeps instances with all that belongs to them, each change atomic.
 
     Attributes:
         is_shared: whether other machines may write to it.
         is_guarded: whether what others have written is recognised before it is read.
+        writes_whole: whether each transition writes all that there is of an instance, so that nothing is
+            gained where it is given only what has changed.
+        is_at_once: whether `commit` can be done without suspending.  Then a branch of an instance is saved
+            where it stands, and no other runs meanwhile; where a commit takes time, one is written
+            for all branches that are ready.
         unpickle: how the plain states are read that `save` was given.
     """
 
     is_shared = False
     is_guarded = False
+    writes_whole = False
+    is_at_once = False
     unpickle: Callable[[bytes], Any] = staticmethod(pickle.loads)
 
     @property
@@ -172,7 +109,7 @@ class InstanceStore(StateStore, Store):
             Whether it was created; if there is one of that id, nothing happens to it.
         """
 
-    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
+    async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
         """Become the owner of instances that can go on now, oldest wish first.
 
         These are the ones that nobody owns, or whose owner has died, and that are new, in the middle
@@ -182,8 +119,9 @@ class InstanceStore(StateStore, Store):
         Args:
             programs: only those of these programs, by their keys.
             limit: how many at most.
+            but: the ids of those that are left to others.
         """
-        return await claim_by_listing(self, programs, limit)
+        return await claim_by_listing(self, programs, limit, but)
 
     @abstractmethod
     def commit(
@@ -270,7 +208,8 @@ class InstanceStore(StateStore, Store):
             parts = await self.parts(instance_id)
             before, record = record, await self.read(instance_id)
             if record is not None and record.sequence == before.sequence:
-                return record, parts
+                deltas = Deltas()
+                return whole(record, parts, deltas), whole_parts(parts, deltas)
         raise TimeoutError(f"{instance_id} is running, and moves faster than it can be read")
 
     async def history(self, instance_id: str) -> list[Checkpoint]:
@@ -399,25 +338,7 @@ class InstanceStore(StateStore, Store):
         Raises:
             ValueError: instances of such a status may go on by themselves.
         """
-        alive = set(status) - {Status.SUCCESS, Status.CANCELLED, Status.ERROR, Status.PARKED}
-        if alive:
-            raise ValueError(f"instances that are {', '.join(sorted(alive))} may go on; cancel them first")
-        before = time.time() - older_than
-        deleted = kept = 0
-        while True:
-            records = await self.records(status=status, program=program, prefix=prefix, limit=_PAGE, offset=kept)
-            for record in records:
-                is_gone = False
-                if record.updated_at <= before:
-                    with contextlib.suppress(InstanceBusy):
-                        if history_only:
-                            deleted += await self.drop_parts(record.instance_id, HISTORY) > 0
-                        else:
-                            is_gone = await self.delete(record.instance_id)
-                            deleted += is_gone
-                kept += not is_gone
-            if len(records) < _PAGE:
-                return deleted
+        return await vacuum(self, older_than, status, program, prefix, history_only)
 
     @abstractmethod
     async def drop_parts(self, instance_id: str, prefix: str) -> int:
@@ -434,15 +355,7 @@ class InstanceStore(StateStore, Store):
         Args:
             largest: how many of the largest instances are named.
         """
-        sizes = []
-        for record in await self.records():
-            parts = await self.parts(record.instance_id)
-            history = sum(len(data) for name, data in parts.items() if name.startswith(HISTORY))
-            beside = sum(map(len, parts.values())) - history
-            beside += sum(len(message.payload) for message in await self.messages(record.instance_id))
-            state = len(record.call_stack or b"") + len(record.outcome or b"") + sum(map(len, record.retry))
-            sizes.append(Size(record.instance_id, record.status, state, beside, history))
-        return summed(sizes, largest)
+        return await sizes_by_reading(self, largest)
 
     async def shrink(self) -> None:
         """Give back to the system what is not used any more, where the store does not do that itself."""
@@ -483,92 +396,3 @@ def _run_key(run_id: str) -> str:
 def _step_key(run_id: str, step_id: str) -> str:
     """One for each pair, wherever their texts meet."""
     return f"step {len(run_id)} {run_id} {step_id}"
-
-
-async def claim_by_listing(store: InstanceStore, programs: Collection[str], limit: int) -> Claimed:
-    """The claim of a store that has no index of what can go on: look at everything."""
-    claimed: list[Record] = []
-    next_due: float | None = None
-    waiting = await store.records(status=(Status.ENQUEUED, Status.RUNNING, Status.SLEEPING, Status.WAITING))
-    for record in reversed(waiting):
-        if record.program not in programs:
-            continue
-        due = await due_of(store, record)
-        if due is not None and due > time.time():
-            next_due = due if next_due is None else min(due, next_due)
-        elif due is not None and len(claimed) < limit:
-            with contextlib.suppress(InstanceBusy):
-                current, _ = await store.acquire(record)
-                claimed.append(current)
-    return Claimed(claimed, next_due)
-
-
-async def due_of(store: InstanceStore, record: Record) -> float | None:
-    """When an instance that nobody owns can go on, in seconds since 1970; None if only an event can
-    tell."""
-    if record.status in (Status.ENQUEUED, Status.RUNNING):
-        return record.created_at
-    if record.status is Status.WAITING:
-        for message in await store.messages(record.instance_id):
-            if message.name in record.awaited or message.name.startswith(CONTROL):
-                return record.updated_at
-        for name in record.awaited:  # there are stores that must be asked for each
-            if await store.message(record.instance_id, name) is not None:
-                return record.updated_at
-    return record.wake_at if record.status in (Status.SLEEPING, Status.WAITING) else None
-
-
-def check_event_name(name: Any) -> str:
-    """The name of an event, if it can be one.
-
-    Raises:
-        InvalidEventNameError: it is no text, cannot be stored, or is reserved.
-
-    >>> check_event_name("paid")
-    'paid'
-    """
-    if not isinstance(name, str):
-        raise InvalidEventNameError(f"the name of an event must be a str, not {type(name).__name__}")
-    if name.startswith(CONTROL):
-        raise InvalidEventNameError(f"the name of an event must not begin with a dot: {name!r}; these are reserved")
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidEventNameError(f"the name of an event must be valid Unicode text: {name!r}") from error
-    return name
-
-
-def check_instance_id(instance_id: Any) -> str:
-    """The id, if a store can take it.
-
-    Raises:
-        InvalidInstanceIdError: it is no text, empty, too long, or holds what cannot be stored.
-
-    >>> check_instance_id("orders/../7")
-    'orders/../7'
-    """
-    if not isinstance(instance_id, str):
-        raise InvalidInstanceIdError(f"an instance id must be a str, not {type(instance_id).__name__}")
-    if not instance_id:
-        raise InvalidInstanceIdError("an instance id must not be empty")
-    if len(instance_id) > MAX_ID_LENGTH:
-        raise InvalidInstanceIdError(
-            f"an instance id may have {MAX_ID_LENGTH} characters, this one has {len(instance_id)}: "
-            f"{instance_id[:40]!r}..."
-        )
-    if "\0" in instance_id:
-        raise InvalidInstanceIdError(f"an instance id must not hold a NUL character: {instance_id!r}")
-    try:
-        instance_id.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInstanceIdError(f"an instance id must be valid Unicode text: {instance_id!r}") from error
-    return instance_id
-
-
-def storable_text(text: str) -> str:
-    """The text, with escapes for what no database takes.
-
-    >>> storable_text("ünï \\ud800 \\0")
-    'ünï \\\\ud800 \\\\x00'
-    """
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -18,8 +18,11 @@ from ..errors import TamperedStateError
 from ..state import plain
 from ..state.codec import Codec, Signing, key_of_environment
 from ..state.schema import Message, Outgoing, Record, State, Status
-from .base import NO_PARTS, Claimed, InstanceStore, Parts, Selection
+from .base import InstanceStore
+from .claiming import Claimed
 from .delegating import DelegatingStore
+from .parts import NO_PARTS, Parts
+from .selection import Selection
 from .transactions import OpenTransaction
 
 log = logging.getLogger("durable_ast")
@@ -94,8 +97,8 @@ class CodedStore(DelegatingStore):
     async def enqueue(self, record: Record) -> bool:
         return await self.inner.enqueue(self._encoded(record))
 
-    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
-        claimed = await self.inner.claim(programs, limit)
+    async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
+        claimed = await self.inner.claim(programs, limit, but)
         records = []
         for record in claimed.records:
             try:

@@ -7,7 +7,10 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..state.schema import Message, Outgoing, Record, State
-from .base import NO_PARTS, Claimed, InstanceStore, Parts, Selection
+from .base import InstanceStore
+from .claiming import Claimed
+from .parts import NO_PARTS, Parts
+from .selection import Selection
 from .sizes import Sizes
 from .transactions import OpenTransaction
 
@@ -22,6 +25,10 @@ class DelegatingStore(InstanceStore):
     def __init__(self, inner: InstanceStore) -> None:
         self.inner = inner
         self.is_shared, self.is_guarded = inner.is_shared, inner.is_guarded
+        self.writes_whole, self.is_at_once = inner.writes_whole, inner.is_at_once
+
+    def is_same(self, other: object) -> bool:
+        return self is other or self.inner.is_same(other.inner if isinstance(other, DelegatingStore) else other)
 
     async def load(self, instance_id: str) -> State | None:
         return await self.inner.load(instance_id)
@@ -35,8 +42,8 @@ class DelegatingStore(InstanceStore):
     async def enqueue(self, record: Record) -> bool:
         return await self.inner.enqueue(record)
 
-    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
-        return await self.inner.claim(programs, limit)
+    async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
+        return await self.inner.claim(programs, limit, but)
 
     def commit(
         self,

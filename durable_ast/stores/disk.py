@@ -26,11 +26,15 @@ from ..errors import StoreError
 from ..state.schema import Message, Outgoing, Record, State, Status
 from . import disk_mailbox as mailbox
 from .answer import Answer, answer_of, kept
-from .base import NO_PARTS, InstanceBusy, InstanceStore, Parts, Selection, are_news, check_instance_id
+from .base import InstanceStore
+from .claiming import InstanceBusy
 from .disk_file import pack, unpack
 from .disk_lock import FileLock
 from .memory import drop_parts, drop_transient, put_parts, stale
+from .names import check_instance_id
 from .notices import Notices
+from .parts import NO_PARTS, Parts, are_news
+from .selection import Selection
 from .threads import Threads
 
 T = TypeVar("T")
@@ -87,6 +91,8 @@ class DiskStateStore(InstanceStore):
     >>> asyncio.run(store.load("../one"))
     {'count': 1}
     """
+
+    writes_whole = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()

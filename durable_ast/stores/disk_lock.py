@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from .base import InstanceBusy
+from .claiming import InstanceBusy
 
 
 class FileLock:
@@ -23,8 +23,9 @@ class FileLock:
         InstanceBusy: somebody else has it.
     """
 
+    _descriptor = -1  # of the class, for what is deleted before it was made
+
     def __init__(self, file: Path) -> None:
-        self._descriptor = -1
         _locks.add(self)
         while self._descriptor < 0:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)

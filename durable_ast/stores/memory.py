@@ -13,8 +13,12 @@ from typing import Any
 
 from ..errors import StaleOwnerError, StoreError
 from ..state.schema import Message, Outgoing, Record, State, Status
-from .base import CONTROL, NO_PARTS, TRANSIENT, Claimed, InstanceBusy, InstanceStore, Parts, Selection, are_news
+from .base import InstanceStore
+from .claiming import Claimed, InstanceBusy
+from .names import CONTROL
 from .notices import Notices
+from .parts import NO_PARTS, TRANSIENT, Parts, are_news
+from .selection import Selection
 
 
 class InMemoryStateStore(InstanceStore):
@@ -28,6 +32,9 @@ class InMemoryStateStore(InstanceStore):
     >>> asyncio.run(store.load("one"))
     {'done': [1]}
     """
+
+    writes_whole = True
+    is_at_once = True
 
     def __init__(self) -> None:
         self._states: dict[str, bytes] = {}
@@ -78,7 +85,7 @@ class InMemoryStateStore(InstanceStore):
         self.notices.post(record.instance_id)
         return True
 
-    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
+    async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
         now = time.time()
         claimed: list[Record] = []
         with self._lock:
@@ -89,7 +96,8 @@ class InMemoryStateStore(InstanceStore):
                     break
                 record = self._records.get(name)
                 due = None if record is None or name in self._owned else self._due(record)
-                if record is not None and due is not None and due <= now and record.program not in programs:
+                is_due = record is not None and due is not None and due <= now
+                if record is not None and is_due and (record.program not in programs or name in but):
                     continue  # it is there for others
                 del self._candidates[name]
                 if record is None or due is None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from .answer import call_in
 
-_REMEMBERED = 100_000
-"""Of how many instances the last change is remembered; whoever waits for others looks once in vain."""
+_TELL_APART = 4_096
+"""Into so many groups instances are put: a change is remembered of the group, so that instances which
+nobody waits for cost nothing, and whoever waits for one looks in vain now and then."""
 
 
 class Notices:
@@ -20,9 +21,12 @@ class Notices:
 
     def __init__(self) -> None:
         self._count = 0
-        self._forgotten = 0
-        self._versions: dict[str | None, int] = {}
-        """The count at the last change of each; of others it was `_forgotten` or less."""
+        self._versions = [0] * _TELL_APART
+        """The count at the last change of an instance of each group."""
+        self._of_any = 0
+        """The count at the last change of any instance."""
+        self._of_all = 0
+        """The count when all may have changed."""
         self._waiting: dict[str | None, set[Callable[[], None]]] = {}
         self._watching: dict[str | None, set[Callable[[], None]]] = {}
         self._lock = threading.Lock()
@@ -32,11 +36,8 @@ class Notices:
         waiting: set[Callable[[], None]] = set()
         with self._lock:
             self._count += 1
-            if len(self._versions) > _REMEMBERED:
-                self._versions.clear()
-                self._forgotten = self._count
             for topic in (instance_id, None):
-                self._versions[topic] = self._count
+                self._note(topic)
                 waiting |= self._waiting.pop(topic, set())
             waiting |= self._watching.get(instance_id, set())
         for wake in waiting:
@@ -49,7 +50,7 @@ class Notices:
         with self._lock:
             self._count += 1
             for topic in [topic for topic in (self._waiting.keys() | self._watching.keys()) if concerns(topic)]:
-                self._versions[topic] = self._count
+                self._note(topic)
                 wakes |= self._waiting.pop(topic, set()) | self._watching.get(topic, set())
         for wake in wakes:
             wake()
@@ -58,12 +59,20 @@ class Notices:
         """Something may have changed about any instance."""
         with self._lock:
             self._count += 1
-            self._versions.clear()
-            self._forgotten = self._count
+            self._of_all = self._count
             waiting = {wake for each in (*self._waiting.values(), *self._watching.values()) for wake in each}
             self._waiting.clear()
         for wake in waiting:
             wake()
+
+    def _note(self, topic: str | None) -> None:
+        if topic is None:
+            self._of_any = self._count
+        else:
+            self._versions[hash(topic) % _TELL_APART] = self._count
+
+    def _version(self, topic: str | None) -> int:
+        return max(self._of_any if topic is None else self._versions[hash(topic) % _TELL_APART], self._of_all)
 
     def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
         """Have a function called in this event loop, soon and after each change of an instance, until
@@ -93,7 +102,7 @@ class Notices:
             call_in(loop, _set, woken)
 
         with self._lock:
-            version = self._versions.get(instance_id, self._forgotten)
+            version = self._version(instance_id)
             if version != seen:
                 return version
             self._waiting.setdefault(instance_id, set()).add(wake)
@@ -103,7 +112,7 @@ class Notices:
         finally:
             timer.cancel()
             self._forget(self._waiting, instance_id, wake)
-        return self._versions.get(instance_id, self._forgotten)
+        return self._version(instance_id)
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -23,14 +23,17 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("PostgreSQL needs psycopg: pip install 'durable-ast[postgres]'") from error
 
 from ..errors import NewerFormatError, StoreError
+from ..state.deltas import OF_RECORD
 from ..state.history import PREFIX as HISTORY
 from ..state.schema import Message, Outgoing, Record, State, Status
-from .base import NO_PARTS, InstanceBusy, Parts, Selection
+from .claiming import InstanceBusy
 from .lease import now
+from .parts import NO_PARTS, Parts
 from .postgres_rows import COLUMNS, MORE, ROWS, UNNESTED, WIDTH, beside, changes, columns_of, record_in, transposed
 from .postgres_transactions import Connections, PostgresTransaction
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
+from .selection import Selection
 from .sizes import Size, Sizes, summed
 from .transactions import OpenTransaction
 
@@ -196,17 +199,19 @@ class PostgresStore(RemoteStore):
             made.discard(record.instance_id)
         return answers
 
-    async def _claim_some(self, programs: list[str], limit: int) -> tuple[list[tuple[Any, Record]], float | None]:
+    async def _claim_some(
+        self, programs: list[str], limit: int, but: list[str]
+    ) -> tuple[list[tuple[Any, Record]], float | None]:
         await self._run_safely("SELECT bury_the_dead()")
         query = f"""
         WITH ready AS (
             SELECT key AS ready_key FROM instances WHERE due <= clock() AND program = ANY (%s)
-            ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED
+            AND NOT (id = ANY (%s)) ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED
         )
         UPDATE instances SET epoch = epoch + 1, owner = %s, due = NULL FROM ready WHERE key = ready_key
         RETURNING {COLUMNS}
         """
-        rows = await self._run_safely(query, (programs, limit, self._lease.owner))
+        rows = await self._run_safely(query, (programs, but, limit, self._lease.owner))
         query = "SELECT min(due) FROM instances WHERE due > clock() AND program = ANY (%s)"
         ((next_due,),) = await self._run_safely(query, (programs,))
         claimed = []
@@ -259,12 +264,14 @@ class PostgresStore(RemoteStore):
 
     async def _sizes(self, wishes: Sequence[int]) -> list[Sizes]:
         query = """SELECT id, status,
-        coalesce(octet_length(call_stack), 0) + coalesce(octet_length(outcome), 0) + coalesce(octet_length(retry), 0),
-        (SELECT coalesce(sum(octet_length(value)), 0) FROM parts WHERE instance = key AND NOT starts_with(name, %s))
+        coalesce(octet_length(call_stack), 0) + coalesce(octet_length(outcome), 0) + coalesce(octet_length(retry), 0)
+        + (SELECT coalesce(sum(octet_length(value)), 0) FROM parts WHERE instance = key AND starts_with(name, %s)),
+        (SELECT coalesce(sum(octet_length(value)), 0) FROM parts WHERE instance = key
+            AND NOT starts_with(name, %s) AND NOT starts_with(name, %s))
         + (SELECT coalesce(sum(octet_length(payload)), 0) FROM messages WHERE instance_id = id),
         (SELECT coalesce(sum(octet_length(value)), 0) FROM parts WHERE instance = key AND starts_with(name, %s))
         FROM instances"""
-        rows = await self._run_safely(query, (HISTORY, HISTORY))
+        rows = await self._run_safely(query, (OF_RECORD, OF_RECORD, HISTORY, HISTORY))
         found = [Size(name, Status(status), *map(int, counts)) for name, status, *counts in rows]
         return [summed(found, largest) for largest in wishes]
 

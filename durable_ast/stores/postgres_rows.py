@@ -10,7 +10,8 @@ from typing import Any
 
 from ..state import plain
 from ..state.schema import Outgoing, Record, Status
-from .base import TRANSIENT, storable_text
+from .names import storable_text
+from .parts import TRANSIENT
 from .remote_store import Transition
 
 COLUMNS = """key, id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error,

@@ -7,6 +7,7 @@
 -- NAME:all      the ids of all instances, in the order of their creation
 -- NAME:due      the ids of those that nobody owns and that can go on, by when
 -- NAME:owners   the owners, by when their lease runs out;  NAME:o:OWNER  what one owns
+-- NAME:format   the version of all this
 -- NAME:count    the last number that was given
 -- NAME:changed  a channel: the ids of instances about which something has changed
 
@@ -134,6 +135,13 @@ local function put_message(id, name, payload)
     if not facts[1] and facts[2] == 'WAITING' then
         note_due(id)
     end
+    if facts[2] and is_final(facts[2]) then
+        local left = redis.call('PTTL', key('i', id))
+        if left > 0 then -- nobody will take it, so it goes with the instance
+            redis.call('PEXPIRE', key('m', id), left)
+            redis.call('PEXPIRE', key('n', id), left)
+        end
+    end
     tell(id)
     return number
 end
@@ -229,6 +237,10 @@ function commands.claim()
     for _, program in ipairs(take_many(take_number())) do
         programs[program] = true
     end
+    local others = {}
+    for _, id in ipairs(take_many(take_number())) do
+        others[id] = true
+    end
     local time = now()
     for _, dead in ipairs(redis.call('ZRANGEBYSCORE', store .. ':owners', '-inf', time)) do
         bury(dead)
@@ -240,7 +252,7 @@ function commands.claim()
             break
         end
         for _, id in ipairs(ids) do
-            if #claimed < limit and programs[redis.call('HGET', key('i', id), 'program')] then
+            if #claimed < limit and not others[id] and programs[redis.call('HGET', key('i', id), 'program')] then
                 redis.call('HINCRBY', key('i', id), 'epoch', 1)
                 own(id, owner)
                 claimed[#claimed + 1] = redis.call('HGETALL', key('i', id))

@@ -2,8 +2,9 @@
 
 Needs the extra ``redis``.  An instance is one hash; a transition is one script, which the server runs
 whole or not at all, for all instances of the process that checkpoint at the time.  All keys of a
-store carry its name as their hash tag, so they are in one slot of a cluster; use stores of several
-names to spread over more.
+store carry its name as their hash tag, so they are in one slot of a cluster, whichever of its nodes
+has that: a store is given the URL of any of them, and follows.  Use stores of several names to spread
+over more.
 
 Scripts are what every server that speaks Redis's protocol has: Redis, Valkey, KeyDB, Dragonfly, Kvrocks,
 and what the clouds rent.  Where a user may not run them, the store says so; there is no second way of
@@ -25,30 +26,39 @@ import pickle
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 try:
     import redis.asyncio
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError, RedisError, TimeoutError
+    from redis.exceptions import ConnectionError, MovedError, RedisError, TimeoutError
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("Redis needs redis-py: pip install 'durable-ast[redis]'") from error
 
-from ..errors import StoreError
+from ..errors import NewerFormatError, StoreError
 from ..state import plain
 from ..state.schema import Message, Record, State, Status
-from .base import TRANSIENT, InstanceBusy, InstanceStore, Selection, storable_text
+from .base import InstanceStore
+from .claiming import InstanceBusy
 from .lease import now
+from .names import storable_text
+from .parts import TRANSIENT
 from .redis_steps import RedisSteps
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
+from .selection import Selection
 from .seven_methods import SevenMethodStore
 
 log = logging.getLogger("durable_ast")
 
+FORMAT = 1
+"""The version of what is kept; see `redis.lua`."""
 _PATIENCE = 30.0
 """Seconds to go on trying to reach a server that is away."""
 _PAGE = 500
+_MOVES = 5
+"""How many nodes of a cluster are asked for the keys."""
 
 
 class RedisStore(RemoteStore):
@@ -82,7 +92,12 @@ class RedisStore(RemoteStore):
         self.ttl = ttl
         self.name = f"{{{prefix}}}"
         self._redis: Any = client
+        self._adapted: tuple[RedisSteps, SevenMethodStore] | None = None
         self._script: Any = None
+        self._node = url
+        """Where the node is that has the keys."""
+        self._is_known = False
+        """Whether what is kept is of a version that is known here."""
         self._is_unsure = False
         """Whether an answer was lost that might have made this store an owner."""
 
@@ -97,7 +112,11 @@ class RedisStore(RemoteStore):
     @property
     def instances(self) -> InstanceStore:
         steps = self._steps
-        return self if steps is None else SevenMethodStore(steps)
+        if steps is None:
+            return self
+        if self._adapted is None or self._adapted[0].client is not steps.client:
+            self._adapted = steps, SevenMethodStore(steps)
+        return self._adapted[1]
 
     async def get_step(self, run_id: str, step_id: str) -> tuple[bool, Any]:
         steps = self._steps
@@ -134,7 +153,7 @@ class RedisStore(RemoteStore):
     def _connected(self) -> Any:
         if self._redis is None:
             # a request is repeated only where that does no harm, so redis-py must not do it
-            self._redis = redis.asyncio.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+            self._redis = redis.asyncio.Redis.from_url(self._node, retry=Retry(NoBackoff(), 0))
             text = importlib.resources.files(__package__).joinpath("redis.lua").read_text("utf-8")
             self._script = self._redis.register_script(text)
         return self._redis
@@ -146,11 +165,11 @@ class RedisStore(RemoteStore):
             ConnectionBroke: it may have run or not.
             StoreError: the server refuses.
         """
-        return await self._try(lambda client: self._script(keys=[self.name], args=[command, *values]))
+        return await self._try(lambda client: self._script(keys=[self.name], args=[command, *values], client=client))
 
     async def _run_safely(self, command: str, *values: Any) -> Any:
         """The same for a command that may be repeated."""
-        return await self._ask(lambda client: self._script(keys=[self.name], args=[command, *values]))
+        return await self._ask(lambda client: self._script(keys=[self.name], args=[command, *values], client=client))
 
     async def _ask(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
         """What the server answers; if the connection breaks, it is asked again."""
@@ -164,10 +183,48 @@ class RedisStore(RemoteStore):
                     raise
                 await asyncio.sleep(0.05)
 
+    async def _answered(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
+        """What the node answers that has the keys."""
+        for _ in range(_MOVES):
+            try:
+                client = self._connected()
+                if not self._is_known:
+                    await self._check_format(client)
+                return await request(client)
+            except MovedError as moved:
+                await self._follow(moved.host, moved.port)
+        raise StoreError(f"Redis: no node of the cluster has the keys of {self.name}, or all say that another one does")
+
+    async def _check_format(self, client: Any) -> None:
+        """Make sure that what is kept can be read here."""
+        key = f"{self.name}:format"
+        await client.setnx(key, FORMAT)
+        found = int(await client.get(key))
+        if found > FORMAT:
+            raise NewerFormatError(
+                f"the store {self.name} in Redis was made by a later version of durable-ast (format {found}; this one "
+                f"knows {FORMAT}); upgrade durable-ast"
+            )
+        self._is_known = True
+
+    async def _follow(self, host: str, port: int) -> None:
+        """Turn to another node of the cluster; nothing was done here."""
+        url = urlsplit(self._node)
+        credentials, at, _ = url.netloc.rpartition("@")
+        place = f"{host or url.hostname}:{port}"
+        await self._turn_to(url._replace(netloc=f"{credentials}{at}{place}").geturl())
+
+    async def _turn_to(self, node: str) -> None:
+        last, self._redis, self._node = self._redis, None, node
+        if last is not None:
+            await last.aclose()
+
     async def _try(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
         try:
-            return await request(self._connected())
+            return await self._answered(request)
         except (ConnectionError, TimeoutError, OSError) as error:
+            if self._node != self.url:  # the node may be gone for good, and another one have its keys
+                await self._turn_to(self.url)
             raise ConnectionBroke(f"Redis: {error}; what was asked may be done or not") from error
         except (RedisError, UnicodeError) as error:
             if "evalsha" in str(error).lower():
@@ -200,7 +257,7 @@ class RedisStore(RemoteStore):
 
     async def _listen(self) -> None:
         while True:
-            client = redis.asyncio.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+            client = redis.asyncio.Redis.from_url(self._node, retry=Retry(NoBackoff(), 0))
             try:
                 async with client.pubsub() as channel:
                     await channel.subscribe(f"{self.name}:changed")
@@ -254,9 +311,11 @@ class RedisStore(RemoteStore):
             for record in records
         ]
 
-    async def _claim_some(self, programs: list[str], limit: int) -> tuple[list[tuple[Any, Record]], float | None]:
+    async def _claim_some(
+        self, programs: list[str], limit: int, but: list[str]
+    ) -> tuple[list[tuple[Any, Record]], float | None]:
         await self._let_go_of_the_unknown()
-        claimed, later = await self._run_safely("claim", self._lease.owner, limit, *_counted(programs))
+        claimed, later = await self._run_safely("claim", self._lease.owner, limit, *_counted(programs), *_counted(but))
         records = []
         for facts in map(_pairs, claimed):
             try:

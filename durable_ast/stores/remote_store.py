@@ -17,11 +17,15 @@ from typing import Any, NamedTuple
 from ..errors import StaleOwnerError
 from ..state.schema import Message, Outgoing, Record, State
 from .answer import kept
-from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, check_instance_id
+from .base import InstanceStore
+from .claiming import Claimed, InstanceBusy
 from .lease import Lease, now
 from .memory import lost, stale
+from .names import check_instance_id
 from .notices import Notices
+from .parts import NO_PARTS, Parts
 from .remote import ConnectionBroke, Remote
+from .selection import Selection
 
 
 class Transition(NamedTuple):
@@ -88,7 +92,9 @@ class RemoteStore(InstanceStore):
     async def _enqueue(self, records: Sequence[Record]) -> Sequence[bool]: ...
 
     @abstractmethod
-    async def _claim_some(self, programs: list[str], limit: int) -> tuple[list[tuple[Any, Record]], float | None]:
+    async def _claim_some(
+        self, programs: list[str], limit: int, but: list[str]
+    ) -> tuple[list[tuple[Any, Record]], float | None]:
         """The claimed instances with their keys, and when the next is due."""
 
     @abstractmethod
@@ -190,18 +196,18 @@ class RemoteStore(InstanceStore):
         created: bool = await self._remote.ask(self._enqueue, record.copy(), record.instance_id)
         return created
 
-    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
+    async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
         def give_back(claimed: Claimed) -> None:
             for record in claimed.records:
                 self.release(record.instance_id, record.epoch)
 
-        return await kept(self._remote.ask(self._claim, (list(programs), limit), None), give_back)
+        return await kept(self._remote.ask(self._claim, (list(programs), limit, list(but)), None), give_back)
 
-    async def _claim(self, wishes: Sequence[tuple[list[str], int]]) -> list[Claimed]:
+    async def _claim(self, wishes: Sequence[tuple[list[str], int, list[str]]]) -> list[Claimed]:
         await self._sign_in()
         answers = []
-        for programs, limit in wishes:
-            claimed, next_due = await self._claim_some(programs, limit)
+        for wish in wishes:
+            claimed, next_due = await self._claim_some(*wish)
             self._held.update({record.instance_id: (key, record.epoch) for key, record in claimed})
             answers.append(Claimed([record for _, record in claimed], next_due))
         return answers

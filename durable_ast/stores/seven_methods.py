@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import inspect
 import itertools
 import pickle
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from ..errors import CorruptStateError
 from ..state import snapshot
 from ..state.schema import Message, Outgoing, Record, State, Status
-from .base import NO_PARTS, InstanceStore, Parts
+from .base import InstanceStore
+from .parts import NO_PARTS, Parts
 from .steps import Store
 from .two_methods import Entry, TwoMethodStore
 
@@ -28,6 +31,9 @@ _DELIVERED = "delivered/"
 
 _POLL = 0.25
 """Seconds between two looks at whether a signal was set."""
+
+_NAP = 0.001
+"""Seconds between two looks at whether the store is ready."""
 
 
 class SevenMethodStore(TwoMethodStore):
@@ -41,21 +47,39 @@ class SevenMethodStore(TwoMethodStore):
         super().__init__(self._load_state, self._save_state)
         self.steps = store
         self._is_ready = False
-        self._preparing = asyncio.Lock()
+        self._preparing = threading.Lock()
         self._signals: dict[int, str] = {}
         """The signals that were found, by the number that stands for them among the messages."""
         self._numbers = itertools.count(1)
 
     async def setup(self) -> None:
-        if not self._is_ready:
-            await self.steps.setup()
-            self._is_ready = True
+        if self._is_ready:
+            return
+        while not self._preparing.acquire(blocking=False):  # who has it may run in another event loop
+            await asyncio.sleep(_NAP)
+        try:
+            if not self._is_ready:
+                await self._ask("setup")
+                self._is_ready = True
+        finally:
+            self._preparing.release()
+
+    async def _ask(self, method: str, *args: Any) -> Any:
+        """Call one of the seven methods.
+
+        Raises:
+            TypeError: it is not async.
+        """
+        answer = getattr(self.steps, method)(*args)
+        if not inspect.isawaitable(answer):
+            raise TypeError(f"{type(self.steps).__qualname__}.{method}() must be an async function")
+        return await answer
 
     # states
 
     async def _load_state(self, run_id: str) -> State | None:
         await self.setup()
-        found, text = await self.steps.get_step(run_id, STATE)
+        found, text = await self._ask("get_step", run_id, STATE)
         if not found:
             return None
         try:
@@ -68,14 +92,14 @@ class SevenMethodStore(TwoMethodStore):
 
     async def _save_state(self, run_id: str, state: State) -> None:
         await self.setup()
-        await self.steps.set_step(run_id, STATE, base64.b64encode(pickle.dumps(state)).decode())
+        await self._ask("set_step", run_id, STATE, base64.b64encode(pickle.dumps(state)).decode())
 
     async def _write(self, entry: Entry, record: Record, version: int) -> None:
         await super()._write(entry, record, version)
         if record.status is Status.SUCCESS:
-            await self.steps.mark_run_done(record.instance_id)
+            await self._ask("mark_run_done", record.instance_id)
         elif record.status in (Status.ERROR, Status.CANCELLED):
-            await self.steps.mark_run_failed(record.instance_id, record.error or record.status.value)
+            await self._ask("mark_run_failed", record.instance_id, record.error or record.status.value)
 
     # signals
 
@@ -84,7 +108,7 @@ class SevenMethodStore(TwoMethodStore):
         if found is not None or await self.parts(instance_id, _DELIVERED + name):
             return found
         await self.setup()
-        was_set, payload = await self.steps.get_signal(instance_id, name)
+        was_set, payload = await self._ask("get_signal", instance_id, name)
         if not was_set:
             return None
         number = -next(self._numbers)
@@ -93,7 +117,7 @@ class SevenMethodStore(TwoMethodStore):
 
     async def offer(self, instance_id: str, name: str, payload: bytes) -> bool:
         await self.setup()
-        is_new = await self.steps.set_signal(instance_id, name, snapshot.loads(payload))
+        is_new: bool = await self._ask("set_signal", instance_id, name, snapshot.loads(payload))
         self.notices.post(instance_id)
         return is_new
 
@@ -119,19 +143,22 @@ class SevenMethodStore(TwoMethodStore):
     # the seven methods
 
     async def get_step(self, run_id: str, step_id: str) -> tuple[bool, Any]:
-        return await self.steps.get_step(run_id, step_id)
+        answer: tuple[bool, Any] = await self._ask("get_step", run_id, step_id)
+        return answer
 
     async def set_step(self, run_id: str, step_id: str, result: Any, attempt: int = 1) -> None:
-        await self.steps.set_step(run_id, step_id, result, attempt)
+        await self._ask("set_step", run_id, step_id, result, attempt)
 
     async def mark_run_done(self, run_id: str) -> None:
-        await self.steps.mark_run_done(run_id)
+        await self._ask("mark_run_done", run_id)
 
     async def mark_run_failed(self, run_id: str, error: str) -> None:
-        await self.steps.mark_run_failed(run_id, error)
+        await self._ask("mark_run_failed", run_id, error)
 
     async def get_signal(self, run_id: str, name: str) -> tuple[bool, Any]:
-        return await self.steps.get_signal(run_id, name)
+        answer: tuple[bool, Any] = await self._ask("get_signal", run_id, name)
+        return answer
 
     async def set_signal(self, run_id: str, name: str, payload: Any) -> bool:
-        return await self.steps.set_signal(run_id, name, payload)
+        answer: bool = await self._ask("set_signal", run_id, name, payload)
+        return answer

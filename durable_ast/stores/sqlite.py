@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import pickle
@@ -16,19 +17,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import CorruptStateError
-from ..state import delta
+from ..state.deltas import OF_RECORD
 from ..state.history import PREFIX as HISTORY
 from ..state.schema import Message, Outgoing, Record, State, Status
 from .answer import kept
-from .base import NO_PARTS, Claimed, InstanceBusy, InstanceStore, Parts, Selection, are_news
+from .base import InstanceStore
+from .claiming import Claimed, InstanceBusy
 from .memory import lost, stale
 from .notices import Notices
+from .parts import NO_PARTS, Parts, are_news
 from .presence import Presence
+from .selection import Selection
 from .sizes import Size, Sizes, summed
 from .sqlite_rows import (
+    COLUMNS,
     DUE,
     PUT_MESSAGE,
-    READ,
     SIZES,
     SPACE,
     UPDATE,
@@ -87,8 +91,6 @@ class SQLiteStore(InstanceStore):
         self._owner = Presence(_beside(self.path))
         self._held: dict[str, int] = {}
         """The instances that this store owns, with the keys of their rows."""
-        self._shadows: dict[str, delta.Shadow] = {}
-        """What the file has of those of them that are large."""
         self._let_go: dict[str, int] = {}
         """Those that have ended for good, with their epochs: their last transition released them."""
         self._unreleased: dict[str, int] = {}
@@ -135,7 +137,7 @@ class SQLiteStore(InstanceStore):
             record = replace(initial, epoch=initial.epoch + 1)
             return record, True, insert(connection, record, self._owner.name)
         key, owner, *columns = row
-        record = record_in(connection, columns)
+        record = record_in(columns)
         if not record.status.is_final:
             if owner is not None and self._owner.is_there(owner):
                 raise InstanceBusy
@@ -159,30 +161,31 @@ class SQLiteStore(InstanceStore):
                 bury(connection, name)
                 self._owner.forget(name)
 
-    async def claim(self, programs: Collection[str], limit: int) -> Claimed:
+    async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
         def give_back(taken: tuple[list[int], Claimed]) -> None:
             for record in taken[1].records:
                 self.release(record.instance_id, record.epoch)
 
-        names = tuple(programs)
-        claiming = self._writer.submit_from_loop(lambda connection: self._claim(connection, names, limit))
+        names, others = tuple(programs), json.dumps(list(but))
+        claiming = self._writer.submit_from_loop(lambda connection: self._claim(connection, names, limit, others))
         claimed: Claimed
         keys, claimed = await kept(claiming, give_back)
         self._held.update(zip((record.instance_id for record in claimed.records), keys, strict=True))
         return claimed
 
     def _claim(
-        self, connection: sqlite3.Connection, programs: tuple[str, ...], limit: int
+        self, connection: sqlite3.Connection, programs: tuple[str, ...], limit: int, others: str
     ) -> tuple[list[int], Claimed]:
         self._bury_the_dead(connection)
         now = time.time()
         wanted = f"program IN ({', '.join('?' * len(programs))})"
-        query = f"SELECT key, {READ} FROM durable_instances WHERE due <= ? AND {wanted} ORDER BY due LIMIT ?"
+        query = f"""SELECT key, {COLUMNS} FROM durable_instances WHERE due <= ? AND {wanted}
+        AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY due LIMIT ?"""
         keys: list[int] = []
         records: list[Record] = []
-        for key, *row in connection.execute(query, (now, *programs, limit)).fetchall():
+        for key, *row in connection.execute(query, (now, *programs, others, limit)).fetchall():
             try:
-                record = record_in(connection, row)
+                record = record_in(row)
             except CorruptStateError as error:
                 log.error("%s; it is put aside", error)
                 connection.execute("UPDATE durable_instances SET status = 'PARKED', due = NULL WHERE key = ?", (key,))
@@ -218,7 +221,7 @@ class SQLiteStore(InstanceStore):
         outbox: Sequence[Outgoing] = (),
     ) -> Awaitable[None] | None:
         final = record.status.is_final
-        row, parts = self._row(record, parts)
+        row = self._row(record)
         alone = flush and len(self._held) == 1  # what need not be flushed may wait for others of its turn
         flush = flush and self._flushes
         if consumed or parts or outbox or final:
@@ -230,14 +233,10 @@ class SQLiteStore(InstanceStore):
             return None
         return self._committed(record, self._writer.commit(row, flush=flush, alone=alone))
 
-    def _row(self, record: Record, parts: Parts) -> tuple[tuple[Any, ...], Parts]:
-        """The values of the statement that writes a transition, and the parts that it writes."""
+    def _row(self, record: Record) -> tuple[Any, ...]:
+        """The values of the statement that writes a transition."""
         key = self._held.get(record.instance_id)
-        state = record.call_stack
-        if record.instance_id in self._shadows or (state is not None and len(state) >= delta.LARGE):
-            state, own = self._shadows.setdefault(record.instance_id, delta.Shadow()).next(state)
-            parts = {**parts, **own}
-        return (record.status.value, record.sequence, state, *changes(record), time.time(), key, record.epoch), parts
+        return record.status.value, record.sequence, record.state, *changes(record), time.time(), key, record.epoch
 
     async def begin(self, record: Record) -> OpenTransaction:
         """Others who write to the file wait until the transaction has ended."""
@@ -258,7 +257,7 @@ class SQLiteStore(InstanceStore):
         outbox: Sequence[Outgoing] = (),
     ) -> Awaitable[None]:
         assert isinstance(transaction, SQLiteTransaction)
-        row, parts = self._row(record, parts)
+        row = self._row(record)
         more = write_more(row[-2], tuple(consumed), parts, outbox, record.status.is_final)
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -286,7 +285,6 @@ class SQLiteStore(InstanceStore):
             raise lost(record) if current is not None and current.epoch == record.epoch else stale(record, current)
         if is_end:
             self._held.pop(record.instance_id, None)
-            self._shadows.pop(record.instance_id, None)
             self._let_go[record.instance_id] = record.epoch
         if is_news:
             self.notices.post(record.instance_id)
@@ -297,7 +295,6 @@ class SQLiteStore(InstanceStore):
         if self._let_go.pop(instance_id, None) == epoch:
             return
         self._held.pop(instance_id, None)
-        self._shadows.pop(instance_id, None)
         self._unreleased[instance_id] = epoch
         query = f"UPDATE durable_instances SET owner = NULL, recoveries = 0, due = {DUE} WHERE id = ? AND epoch = ?"
         released = self._writer.submit(lambda connection: connection.execute(query, (instance_id, epoch)), flush=False)
@@ -323,10 +320,9 @@ class SQLiteStore(InstanceStore):
 
     async def parts(self, instance_id: str, prefix: str = "") -> dict[str, bytes]:
         def work(connection: sqlite3.Connection) -> dict[str, bytes]:
-            query = """SELECT name, value FROM durable_parts WHERE substr(name, 1, ?) = ? AND name != ? AND name NOT GLOB ?
+            query = """SELECT name, value FROM durable_parts WHERE substr(name, 1, ?) = ?
             AND instance = (SELECT key FROM durable_instances WHERE id = ?)"""
-            values = (len(prefix), prefix, delta.BASE, f"{delta.PATCHES}/*", instance_id)
-            return dict(connection.execute(query, values).fetchall())
+            return dict(connection.execute(query, (len(prefix), prefix, instance_id)).fetchall())
 
         parts: dict[str, bytes] = await self._writer.submit_from_loop(work, flush=False)
         return parts
@@ -392,7 +388,7 @@ class SQLiteStore(InstanceStore):
         query, values = listing(selection)
 
         def work(connection: sqlite3.Connection) -> list[Record]:
-            return [record_in(connection, row) for row in connection.execute(query, values)]
+            return [record_in(row) for row in connection.execute(query, values)]
 
         records: list[Record] = await self._writer.submit_from_loop(work, flush=False)
         return records
@@ -425,7 +421,7 @@ class SQLiteStore(InstanceStore):
     async def sizes(self, *, largest: int = 10) -> Sizes:
         def work(connection: sqlite3.Connection) -> Sizes:
             ((page, pages, unused),) = connection.execute(SPACE)
-            rows = connection.execute(SIZES, {"history": HISTORY})
+            rows = connection.execute(SIZES, {"history": HISTORY, "own": OF_RECORD})
             found = (Size(name, Status(status), *counts) for name, status, *counts in rows)
             return summed(found, largest, page * pages, page * unused)
 

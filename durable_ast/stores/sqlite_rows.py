@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import CorruptStateError
-from ..state import delta, plain
+from ..state import plain
 from ..state.schema import Message, Outgoing, Record, Status
-from .base import TRANSIENT, Parts, Selection, storable_text
+from .names import storable_text
+from .parts import TRANSIENT, Parts
+from .selection import Selection
 
 COLUMNS = """id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error,
 created_at, updated_at, recoveries"""
-READ = f"{COLUMNS}, key"
-"""What `record_in` makes a record of."""
 UPDATE = """UPDATE durable_instances SET status = ?, sequence = ?, call_stack = ?, retry = ?, awaited = ?, wake_at = ?,
 outcome = ?, error = ?, updated_at = ?, recoveries = 0 WHERE key = ? AND epoch = ?"""
 PUT_PART = (
@@ -40,8 +40,10 @@ WAKE = f"UPDATE durable_instances SET due = {DUE} WHERE id = ? AND owner IS NULL
 """What to do after a message was put into a mailbox."""
 
 SIZES = """SELECT id, status,
-coalesce(length(call_stack), 0) + coalesce(length(outcome), 0) + coalesce(length(retry), 0),
-(SELECT coalesce(sum(length(value)), 0) FROM durable_parts WHERE instance = key AND NOT name GLOB :history || '*')
+coalesce(length(call_stack), 0) + coalesce(length(outcome), 0) + coalesce(length(retry), 0)
++ (SELECT coalesce(sum(length(value)), 0) FROM durable_parts WHERE instance = key AND name GLOB :own || '*'),
+(SELECT coalesce(sum(length(value)), 0) FROM durable_parts WHERE instance = key
+    AND NOT name GLOB :history || '*' AND NOT name GLOB :own || '*')
 + (SELECT coalesce(sum(length(payload)), 0) FROM durable_messages WHERE instance_id = id),
 (SELECT coalesce(sum(length(value)), 0) FROM durable_parts WHERE instance = key AND name GLOB :history || '*')
 FROM durable_instances"""
@@ -58,20 +60,20 @@ def bury(connection: sqlite3.Connection, owner: str) -> None:
 
 def row_of(connection: sqlite3.Connection, instance_id: str) -> tuple[Any, ...] | None:
     """The key of an instance, its owner, and the columns of its record."""
-    query = f"SELECT key, owner, {READ} FROM durable_instances WHERE id = ?"
+    query = f"SELECT key, owner, {COLUMNS} FROM durable_instances WHERE id = ?"
     row: tuple[Any, ...] | None = connection.execute(query, (instance_id,)).fetchone()
     return row
 
 
 def select(connection: sqlite3.Connection, instance_id: str) -> Record | None:
     row = row_of(connection, instance_id)
-    return None if row is None else record_in(connection, row[2:])
+    return None if row is None else record_in(row[2:])
 
 
-def record_in(connection: sqlite3.Connection, row: Sequence[Any]) -> Record:
-    """The record in a row, with its state put together if that is large."""
+def record_in(row: Sequence[Any]) -> Record:
+    """The record in a row, of `COLUMNS`."""
     name, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error, *rest = row
-    created_at, updated_at, recoveries, key = rest
+    created_at, updated_at, recoveries = rest
     try:
         return Record(
             instance_id=name,
@@ -80,7 +82,7 @@ def record_in(connection: sqlite3.Connection, row: Sequence[Any]) -> Record:
             epoch=epoch,
             sequence=sequence,
             arguments=arguments,
-            call_stack=_whole(connection, key, call_stack) if delta.is_delta(call_stack) else call_stack,
+            call_stack=call_stack,
             retry=() if retry is None else plain.loads(retry),
             awaited=tuple(json.loads(awaited)) if awaited else (),
             wake_at=wake_at,
@@ -94,15 +96,6 @@ def record_in(connection: sqlite3.Connection, row: Sequence[Any]) -> Record:
         raise CorruptStateError(
             f"the row of instance {name!r} is damaged ({type(problem).__name__}: {problem}); it is left as it is"
         ) from problem
-
-
-def _whole(connection: sqlite3.Connection, key: int, record: bytes) -> bytes:
-    base = connection.execute(
-        "SELECT value FROM durable_parts WHERE instance = ? AND name = ?", (key, delta.BASE)
-    ).fetchone()
-    query = "SELECT value FROM durable_parts WHERE instance = ? AND name GLOB ? ORDER BY name"
-    patches = connection.execute(query, (key, f"{delta.PATCHES}/*"))
-    return delta.whole(record, None if base is None else base[0], (value for (value,) in patches))
 
 
 def changes(record: Record) -> tuple[Any, ...]:
@@ -161,10 +154,6 @@ def write_more(
             connection.executemany("DELETE FROM durable_messages WHERE number = ?", ((number,) for number in consumed))
         if gone:
             connection.executemany("DELETE FROM durable_parts WHERE instance = ? AND name = ?", gone)
-        if (key, delta.PATCHES) in gone:
-            connection.execute(
-                "DELETE FROM durable_parts WHERE instance = ? AND name GLOB ?", (key, f"{delta.PATCHES}/*")
-            )
         if new:
             connection.executemany(PUT_PART, new)
         if letters:
@@ -195,4 +184,4 @@ def listing(selection: Selection) -> tuple[str, list[Any]]:
         values.append(selection.since)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     values += [-1 if selection.limit is None else selection.limit, selection.offset]
-    return f"SELECT {READ} FROM durable_instances {where} ORDER BY key DESC LIMIT ? OFFSET ?", values
+    return f"SELECT {COLUMNS} FROM durable_instances {where} ORDER BY key DESC LIMIT ? OFFSET ?", values

@@ -18,9 +18,12 @@ from typing import Any, TypeAlias
 
 from ..errors import DurableError, StoreError
 from ..state.schema import Message, Outgoing, Record, State
-from .base import NO_PARTS, InstanceBusy, InstanceStore, Parts, Selection, are_news
+from .base import InstanceStore
+from .claiming import InstanceBusy
 from .memory import drop_parts, drop_transient, put_parts, stale
 from .notices import Notices
+from .parts import NO_PARTS, Parts, are_news
+from .selection import Selection
 
 _MAILBOX = "mailbox"
 _PARTS = "parts"
@@ -98,13 +101,20 @@ class TwoMethodStore(InstanceStore):
     Args:
         load: gives the state of an instance id, or None.
         save: replaces it.
+
+    Attributes:
+        user: the store whose methods these are, which is kept as long as this is.
     """
+
+    writes_whole = True
+    is_at_once = True
 
     def __init__(
         self, load: Callable[[str], Awaitable[State | None]], save: Callable[[str, State], Awaitable[None]]
     ) -> None:
         self._load_state = load
         self._save_state = save
+        self.user: object = None
         self._entries: dict[str, Entry] = {}
         self._published: dict[str, list[_Published]] = {}
         self._locks: weakref.WeakValueDictionary[str, threading.Lock] = weakref.WeakValueDictionary()

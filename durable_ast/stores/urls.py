@@ -38,6 +38,7 @@ def open_store(
 
     Raises:
         ValueError: it is no such URL.
+        TypeError: it is no text at all.
         ImportError: the extra that the store needs is not installed.
 
     >>> open_store("sqlite:///orders.db").path.endswith("orders.db")
@@ -47,7 +48,11 @@ def open_store(
     ...
     ValueError: no store is known for 'mysql://***@localhost': use sqlite:///path, file:///folder, postgresql://... or redis://...
     """
-    store = _plain_store(os.fspath(url), options)
+    text = os.fspath(url) if isinstance(url, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        hint = "; make one of the class first" if isinstance(url, type) else ""
+        raise TypeError(f"a store, or a URL or path that names one, is needed, not {url!r}{hint}")
+    store = _plain_store(text, options)
     codec = codec_of(key_of_environment() if signing_key is None else signing_key, encryption_key, compress)
     if codec is None:
         return store
@@ -58,7 +63,7 @@ def open_store(
 
 def _plain_store(text: str, options: dict[str, Any]) -> InstanceStore:
     scheme = _SCHEME.match(text)
-    if scheme is None or text.startswith("sqlite:///"):
+    if (text and scheme is None) or text.startswith("sqlite:///"):
         from .sqlite import SQLiteStore
 
         return SQLiteStore(text, **options)

@@ -55,3 +55,8 @@ class TestSQLite(StoreConformance):
 class TestSQLiteNormal(StoreConformance):
     def open(self, place: Path):
         return SQLiteStore(place / "durable.db", synchronous="NORMAL")
+
+
+class TestSQLiteAsTheRuntimeUsesIt(StoreConformance):
+    def open(self, place: Path):
+        return instance_store(SQLiteStore(place / "durable.db", synchronous="NORMAL"))

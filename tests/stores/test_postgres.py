@@ -16,12 +16,14 @@ from durable_ast.testing.store_conformance import PROGRAMS, StoreConformance, co
 
 
 class TestPostgres(StoreConformance):
+    lease = 3.0
+
     @pytest.fixture(autouse=True)
     def _schema(self, postgres_schema):
         self._schema = postgres_schema
 
     def open(self, place: Path):
-        return PostgresStore(self._schema.conninfo, schema=self._schema.name, lease=3.0)
+        return PostgresStore(self._schema.conninfo, schema=self._schema.name, lease=self.lease)
 
 
 @pytest.fixture
