@@ -6,9 +6,11 @@ def link() -> None:
     from ..state import (
         caught_warnings,
         classes,
+        decimals,
         exceptions,
         files,
         instances,
+        iterators,
         shadows,
         standard,
         synchronization,
@@ -19,7 +21,7 @@ def link() -> None:
     from .program import DurableProgram
     from .steps import Step
 
-    for module in (caught_warnings, classes, exceptions, files, instances, shadows):
+    for module in (caught_warnings, classes, decimals, exceptions, files, instances, iterators, shadows):
         module.register_all()
     for module in (standard, synchronization, tracebacks, type_variables):
         module.register_all()

@@ -1,4 +1,5 @@
-"""``async for`` over the user's own async generators: their bodies are frames like any other.
+"""The user's own async generators: their bodies are frames like any other, for whoever goes through
+them.
 
 A generator that is made for the loop alone is adopted: its compiled form is started in its place.
 One that others hold is iterated as it is; each of its items is then one step.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Awaitable
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from . import intrinsics
 from .functions import Function, arguments, function_of_frame
@@ -32,12 +33,23 @@ def aiter(iterable: Any) -> Any:
     """``GET_AITER``; the intrinsic `.aiter`."""
     if type(iterable) is AsyncGeneratorType and sys.getrefcount(iterable) <= _ONLY_HERE:
         branch = current.get()
-        if branch is not None and not branch.in_step and not is_started(iterable):
-            frame = frame_of(iterable)
-            function = branch.program_plans.function(iterable.ag_code, frame.f_globals)
-            if function is not None:
-                return _adopted(function, iterable)
+        if branch is not None and not branch.in_step:
+            return adopted(branch, iterable) or intrinsics.aiter(iterable)
     return intrinsics.aiter(iterable)
+
+
+def adopted(branch: Branch, generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any, Any] | None:
+    """The compiled form of a generator of the user's own that has not started; None for any other."""
+    frame = generator.ag_frame
+    if frame is None or is_started(generator):
+        return None
+    function = branch.program_plans.function(generator.ag_code, frame.f_globals)
+    return None if function is None else _adopted(function, generator)
+
+
+def is_adopted(generator: Any) -> TypeGuard[AsyncGeneratorType[Any, Any]]:
+    """Whether the frame of an async generator is one of ours."""
+    return type(generator) is AsyncGeneratorType and function_of_frame(generator.ag_code) is not None
 
 
 def _adopted(function: Function, generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any, Any]:
@@ -51,7 +63,7 @@ def _adopted(function: Function, generator: AsyncGeneratorType[Any, Any]) -> Asy
 
 def anext(iterator: AsyncIterator[Any]) -> Awaitable[Any]:
     """``GET_ANEXT``; the intrinsic `.anext`."""
-    if type(iterator) is AsyncGeneratorType and function_of_frame(iterator.ag_code) is not None:
+    if is_adopted(iterator):
         return advance(iterator)
     return intrinsics.anext(iterator)
 
@@ -68,6 +80,18 @@ async def advance(generator: AsyncGeneratorType[Any, Any]) -> Any:
         raise
 
 
+async def throw(generator: AsyncGeneratorType[Any, Any], error: BaseException) -> Any:
+    """Raise an error in a compiled async generator, which may go on to its next item.
+
+    The capture of frames finds the generator by this function.
+    """
+    try:
+        return await generator.athrow(error)
+    except BaseException as raised:
+        raised.__traceback__ = raised.__traceback__ and raised.__traceback__.tb_next  # not our frame
+        raise
+
+
 def as_it_is(branch: Branch, awaitable: Any) -> Any:
-    """What is decided about `advance`: it is no step, the generator's frame is one of ours."""
+    """What is decided about `advance` and `throw`: they are no steps, the generator's frame is one of ours."""
     return awaitable

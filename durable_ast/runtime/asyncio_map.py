@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import sys
 import time
 from asyncio import locks, queues, taskgroups, tasks, timeouts
@@ -23,7 +24,7 @@ from .async_generators import as_it_is
 from .asyncio_state import GatheringFuture, children_of, is_shielding, next_completed, shielded_by
 from .branch_task import BranchTask
 from .frames import arguments_of
-from .functions import Function, function_of
+from .functions import Function, arguments, function_of
 from .plans import Plan
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ async def wait_until(fs: set[Any], deadline: float | None, return_when: str) -> 
 # how they are recognised
 
 
-class _Instead:
+class Instead:
     """Start the compiled form of a function of this module in place of asyncio's coroutine."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -212,11 +213,13 @@ class _Instead:
         return function_of(self._own.__code__, self._own.__globals__)
 
     def __call__(self, branch: Branch, coroutine: Coroutine) -> Any:
-        values = arguments_of(coroutine)
-        names = coroutine.cr_code.co_varnames[: coroutine.cr_code.co_argcount]
-        frame = self._function.running(None)(*(values[name] for name in names))
+        positional, keywords = arguments(coroutine.cr_code, arguments_of(coroutine))
         coroutine.close()
-        return frame
+        return self.frame(*positional, **keywords)
+
+    def frame(self, *args: Any, **kwargs: Any) -> Any:
+        """The compiled form, called."""
+        return self._function.running(None)(*args, **kwargs)
 
 
 def _inward(branch: Branch, coroutine: Any, *, has_deadline: bool = False) -> Any:
@@ -263,17 +266,17 @@ def _codes(*functions: Any) -> Iterable[CodeType]:
 def operations() -> dict[int, Plan]:
     """What to do with asyncio's coroutines, by the id of their code."""
     known: dict[int, Plan] = {
-        id(asyncio.wait_for.__code__): _Instead(wait_for),
+        id(asyncio.wait_for.__code__): Instead(wait_for),
         id(asyncio.wait.__code__): _begin_wait,
         id(wait_until.__code__): _again_wait,
-        id(asyncio.TaskGroup.__aexit__.__code__): _Instead(leave_group),
-        id(asyncio.Timeout.__aexit__.__code__): _Instead(leave_timeout),
-        id(locks.Condition.wait.__code__): _Instead(wait_on),
+        id(asyncio.TaskGroup.__aexit__.__code__): Instead(leave_group),
+        id(asyncio.Timeout.__aexit__.__code__): Instead(leave_timeout),
+        id(locks.Condition.wait.__code__): Instead(wait_on),
     }
     unchanged = _codes(asyncio.TaskGroup.__aenter__, asyncio.Timeout.__aenter__)
     known.update(dict.fromkeys(map(id, unchanged), as_it_is))
     waits_with_others = (locks.Condition.wait_for, *_methods_of(locks.Barrier))
-    known.update({id(function.__code__): _Instead(function) for function in waits_with_others})
+    known.update({id(function.__code__): Instead(function) for function in waits_with_others})
     iterator = getattr(tasks, "_AsCompletedIterator", None)
     if iterator is not None:
         known[id(iterator._wait_for_one.__code__)] = _begin_next_completed
@@ -286,4 +289,4 @@ def operations() -> dict[int, Plan]:
 
 
 def _methods_of(cls: type) -> list[Any]:
-    return [value for value in vars(cls).values() if asyncio.iscoroutinefunction(value)]
+    return [value for value in vars(cls).values() if inspect.iscoroutinefunction(value)]

@@ -199,6 +199,8 @@ class Completed:
             self._done.put_nowait(future)
 
     def _expire(self) -> None:
+        for future in [future for future in self._todo if future.done()]:
+            self._complete(future)  # in time, but in a process that has ended since
         for _ in self._todo:
             self._done.put_nowait(None)
         self._todo.clear()

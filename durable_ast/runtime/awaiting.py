@@ -12,8 +12,8 @@ from types import CoroutineType
 from typing import Any, TypeAlias
 
 from ..compiler.kinds import PointKind
-from . import asyncio_map, events, signals, steps, transactions
-from .async_generators import advance, as_it_is
+from . import async_managers, asyncio_map, events, signals, steps, transactions
+from .async_generators import advance, as_it_is, throw
 from .branch import Branch
 from .call_stack import Waiting
 from .debugging import step_over_library
@@ -26,21 +26,6 @@ from .recipes import begun
 from .running_branch import current
 
 Coroutine: TypeAlias = "CoroutineType[Any, Any, Any]"
-
-_OPERATIONS: dict[int, Plan] = {
-    **asyncio_map.operations(),
-    id(asyncio.sleep.__code__): events.begin_sleep,
-    id(events.sleep_until.__code__): events.begin_sleep_until,
-    id(events.wait_for_event.__code__): events.begin_wait,
-    id(signals.wait_for_signal.__code__): signals.begin_signal,
-    id(signals.send.__code__): signals.begin_send,
-    id(signals.set_value.__code__): signals.begin_set_value,
-    id(advance.__code__): as_it_is,
-    id(steps.perform.__code__): as_it_is,
-    id(transactions.begin.__code__): transactions.begin_block,
-    id(transactions.end.__code__): as_it_is,
-}
-"""Coroutine functions with a durable form of their own."""
 
 
 def plans_for(packages: frozenset[str]) -> Plans:
@@ -76,6 +61,24 @@ def _step(branch: Branch, awaitable: Any) -> Any:
         if is_inward:
             return awaitable
     return branch.step(awaitable)
+
+
+_OPERATIONS: dict[int, Plan] = {
+    **asyncio_map.operations(),
+    id(asyncio.sleep.__code__): events.begin_sleep,
+    id(events.sleep_until.__code__): events.begin_sleep_until,
+    id(events.wait_for_event.__code__): events.begin_wait,
+    id(signals.wait_for_signal.__code__): signals.begin_signal,
+    id(signals.send.__code__): signals.begin_send,
+    id(signals.set_value.__code__): signals.begin_set_value,
+    **async_managers.operations(_step),
+    id(advance.__code__): as_it_is,
+    id(throw.__code__): as_it_is,
+    id(steps.perform.__code__): as_it_is,
+    id(transactions.begin.__code__): transactions.begin_block,
+    id(transactions.end.__code__): as_it_is,
+}
+"""Coroutine functions with a durable form of their own."""
 
 
 def _plan(branch: Branch, coroutine: Any) -> Plan:

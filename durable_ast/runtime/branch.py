@@ -20,10 +20,10 @@ from ..errors import DurableError, NotPersistableError, TransactionError
 from ..state.delta import LARGE
 from ..state.pieces import Lists, Pieces
 from ..state.snapshot import failure, sealed
-from ..stores.base import NO_PARTS, Parts
+from ..stores.parts import NO_PARTS, Parts
 from ..stores.transactions import OpenTransaction
 from . import generators, staged
-from .async_generators import advance
+from .async_generators import advance, throw
 from .call_stack import CallStack, FrameState, Waiting, stack_in_pieces, stack_to_bytes
 from .control import is_interrupted
 from .discard import discard
@@ -34,7 +34,7 @@ from .journal import Journal, Scope
 from .lost import Outside, Savable, names_of
 from .mailbox import Delivered
 from .tracebacks import without_our_frame
-from .unsaved import Problem, explain_unsaved, is_entering, unsaved_result, warn_driven_by_hand
+from .unsaved import Blamed, Problem, explain_unsaved, is_entering, unsaved_result, warn_driven_by_hand
 from .variables import Variables
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def drive(branch: Branch, frame: Frame, answer: Any) -> Generator[Any, Any, Any]
                 branch.instance.is_cancelled()
             error = raised
             if branch.line is not None and isinstance(raised, asyncio.CancelledError):
-                branch.line.cancelled, branch.line.state = True, None
+                branch.line.cancelled, branch.line.state = raised.args, None
         if branch.halted is not None:
             return Stop(branch.halted)
 
@@ -151,6 +151,7 @@ class Branch:
     """
 
     __slots__ = (
+        "_blamed",
         "_caller",
         "_journal",
         "_lists",
@@ -182,6 +183,7 @@ class Branch:
         self.name = ""
         self.steps = 0
         self.variables: Variables = ()
+        self._blamed: Blamed | None = None
         self._caller: FrameType | None = None
         self._scope: Scope | None = None
         self._journal: Journal | None = None
@@ -330,7 +332,7 @@ class Branch:
         if self.siblings is not None:
             self.flights = flights
             return self.siblings.checkpoint(
-                self, waiting, effects.with_parts(self._passed(waiting)), pause, wake_at, step, within
+                self, waiting, frame, effects.with_parts(self._passed(waiting)), pause, wake_at, step, within
             )
         try:
             frames = capture_plain(frame, WRAPPERS.driver)
@@ -366,6 +368,7 @@ class Branch:
         pieces = stack_in_pieces(waiting, frames, self.steps, flights, self.variables, self._lists)
         if len(pieces) < LARGE:
             self._lists = None
+            return bytes(pieces)  # stores take small states whole
         return pieces
 
     def commit(self, opened: OpenTransaction, effects: Effects, frame: FrameType) -> Awaitable[None] | None:
@@ -448,9 +451,12 @@ class Branch:
             reason = failure(stack.waiting)
             if reason is not None:
                 return self.stop(unsaved_result(stack, step, reason))
+        if self._blamed is not None and self._blamed.is_in(stack) and not self.instance.must_save(pausing):
+            return None  # it was told, and to find out takes longer than a checkpoint
         problem = self._explained(stack, error)
         if self.instance.must_save(pausing):
             return self.stop(NotPersistableError(problem.text))
+        self._blamed = problem.blamed
         problem.warn()
         return None
 
@@ -491,4 +497,4 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 _NO_PLANS: Mapping[int, Plan] = {}
-WRAPPERS = Wrappers(drive.__code__, Branch.leaf.__code__, advance.__code__)
+WRAPPERS = Wrappers(drive.__code__, Branch.leaf.__code__, (advance.__code__, throw.__code__))

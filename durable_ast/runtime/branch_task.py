@@ -8,11 +8,13 @@ anybody else starts is left to the factory that was there before.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from .callbacks import Callback, is_users
 from .functions import function_of_frame
 from .running_branch import current
 
@@ -30,21 +32,61 @@ class BranchTask(asyncio.Task[Any]):
 
     Attributes:
         branch: the branch.
+        heard: how many requests to cancel it had heard before its process ended, if it had ended too.
     """
 
     branch: Branch
+    heard = 0
 
     def cancel(self, msg: Any = None) -> bool:
         """Ask the branch to stop; the request is saved with it."""
         asked = super().cancel(msg)
         line = self.branch.line
-        if asked and line is not None and self.branch.siblings is not None:
-            line.cancelled, line.state = True, None
-            self.branch.siblings.cuts.changed.add(self.branch)
-            canceller = current.get()
-            if canceller is not None and canceller.siblings is self.branch.siblings:
-                self.branch.siblings.cuts.changed.add(canceller)  # it must not do it again
+        if asked and line is not None:
+            line.cancelled = () if msg is None else (msg,)
+            self._changed()
         return asked
+
+    def cancelling(self) -> int:
+        """How many requests to cancel it are left."""
+        return super().cancelling() + self.heard
+
+    def add_done_callback(self, callback: Any, /, *, context: contextvars.Context | None = None) -> None:
+        """Have something called when the branch has ended; the user's callbacks are saved with it."""
+        context = contextvars.copy_context() if context is None else context
+        super().add_done_callback(callback, context=context)
+        if is_users(callback) and not self.done():
+            line = self.branch.line
+            assert line is not None
+            line.callbacks = (*line.callbacks, callback)
+            self._changed()
+
+    def call_again(self, callbacks: Sequence[Callback]) -> None:
+        """These were saved with the branch."""
+        for callback in callbacks:
+            super().add_done_callback(callback)
+        assert self.branch.line is not None
+        self.branch.line.callbacks = tuple(callbacks)
+
+    def remove_done_callback(self, callback: Any, /) -> int:
+        """Have it called no more."""
+        removed = super().remove_done_callback(callback)
+        line = self.branch.line
+        if removed and line is not None and line.callbacks:
+            line.callbacks = tuple(kept for kept in line.callbacks if kept != callback)
+            self._changed()
+        return removed
+
+    def _changed(self) -> None:
+        """Another branch has done something to this one, which it must not do again."""
+        siblings, line = self.branch.siblings, self.branch.line
+        if siblings is None or line is None:
+            return
+        line.state = None
+        siblings.cuts.changed.add(self.branch)
+        by = current.get()
+        if by is not None and by.siblings is siblings:
+            siblings.cuts.changed.add(by)
 
 
 BranchTask.__name__ = asyncio.Task.__name__  # it is one, and says so in texts and logs

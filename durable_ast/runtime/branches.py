@@ -10,7 +10,7 @@ import asyncio
 import atexit
 import weakref
 from collections.abc import Awaitable, Coroutine
-from types import CoroutineType
+from types import CoroutineType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DurableError, PauseForEventException, TransactionError
@@ -19,7 +19,7 @@ from .awaiting import adopted
 from .branch import Asleep, Branch, Park, Stop, abandon, drive
 from .branch_task import BranchTask
 from .call_stack import Waiting
-from .cut import ROOT, Line, capture, capture_start
+from .cut import ROOT, Line, capture, capture_start, request_of
 from .cuts import Cuts
 from .effects import Effects
 from .functions import Frame, Function, function_of, function_of_frame
@@ -58,7 +58,7 @@ class Branches:
         _let_go_of_the_dead()
         _at_work.add(self)
         root.siblings = self
-        root.line = Line(ROOT, None, is_saved=True)
+        root.line = Line(ROOT, None, is_saved=True, requests=0 if root.task is None else root.task.cancelling())
         root.program_plans = root.program_plans.concurrent
         if not root.in_step:
             root.plans = root.program_plans
@@ -160,6 +160,9 @@ class Branches:
         if not line.ended:  # it was cancelled before it began, or halted
             line.ended, line.waiting, line.state = True, ("error", asyncio.CancelledError()), None
             self.cuts.changed.add(branch)
+        if line.callbacks:  # they are called now
+            line.callbacks, line.state = (), None
+            self.cuts.changed.add(branch)
         if line.state is None and branch.halted is None:
             capture(branch)
         weakref.finalize(task, self.cuts.gone.append, branch)
@@ -235,9 +238,17 @@ class Branches:
         if line.is_inward:
             self.cuts.changed.add(branch)
         line.waiting, line.order, line.state, line.is_inward = waiting, self._order, None, is_inward
-        line.wake_at, line.cancelled = None, _is_being_cancelled(branch)
+        line.wake_at = None
+        self._note_requests(branch)
         self.cuts.parts.moved.add(branch)
         self._rests(branch, None)
+
+    def _note_requests(self, branch: Branch) -> None:
+        """Note whether the task, which is running, will learn at its next await that it is cancelled."""
+        task: Any = branch.task
+        if task is not None:
+            line = _line(branch)
+            line.requests, line.cancelled = task.cancelling(), request_of(task) if task._must_cancel else None
 
     def _rests(self, branch: Branch, pause: Park | None) -> None:
         """Note whether a branch is at a pause, sleeps for long, waits for others only, or is busy."""
@@ -282,6 +293,7 @@ class Branches:
         self,
         branch: Branch,
         waiting: Waiting,
+        frame: FrameType,
         effects: Effects,
         pause: Park | None,
         wake_at: float | None,
@@ -299,13 +311,7 @@ class Branches:
             return None
         if within is not None:
             return self.cuts.commit(branch, effects, within)
-        return self.cuts.request(branch, effects, is_pause=pause is not None, step=step)
-
-
-def _is_being_cancelled(branch: Branch) -> bool:
-    """Whether the task, which is running, will learn at its next await that it is cancelled."""
-    task: Any = branch.task
-    return task is not None and task._must_cancel is True  # also a task in C has this
+        return self.cuts.request(branch, effects, is_pause=pause is not None, step=step, frame=frame)
 
 
 _at_work: set[Branches] = set()

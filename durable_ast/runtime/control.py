@@ -72,9 +72,11 @@ class Listener:
             self._reading = None
 
     def obey(self, messages: Iterable[Message]) -> None:
-        """Do what was asked, if anything was."""
+        """Do what was asked, if anything was; what comes behind an end or a pause is left for later."""
         instance = self._instance
         for message in messages:
+            if self._root.halted is not None:
+                return
             if message.number in instance.obeyed:
                 continue
             match message.name:

@@ -13,7 +13,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import CellType
+from types import CellType, FrameType
 from typing import Any, TypeAlias
 
 from ..state import snapshot
@@ -22,6 +22,8 @@ from .asyncio_state import GatheringFuture
 from .branch import WRAPPERS, Branch
 from .branch_task import BranchTask
 from .call_stack import CallStack, FunctionCall, Waiting
+from .callbacks import Callback
+from .frames import capture as capture_running
 from .frames import capture_suspended
 from .generators import flying
 from .lost import Lost, Needs, Outside
@@ -102,8 +104,10 @@ class Line:
         ended: whether it has ended.
         wake_at: when it wants to be woken, in seconds since 1970.
         is_inward: whether it waits for other branches only, not for the world.
-        cancelled: whether a cancellation is on its way to the user's code.
-        first: the branch as it was before it began to run.
+        cancelled: the arguments of a `CancelledError` that is on its way to the user's code.
+        requests: how many requests to stop its task had when it began to wait.
+        callbacks: what user code wants to be called when its task is done.
+        first: the branch as it was before it began to run, or to go on here.
         begun: the step that has ended with an error, as it is begun anew.
         last: its last record.
         errors: the exceptions in that.
@@ -118,7 +122,9 @@ class Line:
     ended: bool = False
     wake_at: float | None = None
     is_inward: bool = False
-    cancelled: bool = False
+    cancelled: tuple[Any, ...] | None = None
+    requests: int = 0
+    callbacks: tuple[Callback, ...] = ()
     first: State | None = None
     begun: Waiting | None = None
     last: bytes | None = None
@@ -132,7 +138,7 @@ class Facts:
     name: str
     steps: int
     cancelling: int
-    cancelled: bool
+    cancelled: tuple[Any, ...] | None
     variables: Variables
 
     def as_tuple(self) -> tuple[Any, ...]:
@@ -151,21 +157,52 @@ class State:
     waiting: Waiting
     calls: list[FunctionCall] = field(default_factory=list)
     flights: list[BaseException] = field(default_factory=list)
+    callbacks: tuple[Callback, ...] = ()
     before: bytes | None = None
 
 
-def capture(branch: Branch) -> State:
-    """A branch that waits, or has ended, as it stands."""
+def capture(branch: Branch, frame: FrameType | None = None) -> State:
+    """A branch as it stands.
+
+    Args:
+        branch: the branch.
+        frame: its innermost frame, if it is the one that runs.
+
+    Raises:
+        DrivenByHandError: it runs, and there are frames between its own that are none of ours.
+    """
     line = branch.line
     assert line is not None and branch.task is not None
-    is_cancelled = line.cancelled and not _is_passed_on(line.waiting)
-    facts = Facts(branch.task.get_name(), branch.steps_before, branch.task.cancelling(), is_cancelled, branch.variables)
-    state = State(line.number, line.order, line.ended, facts, line.waiting)
+    cancelled = line.cancelled if line.cancelled is not None else _on_its_way(branch)
+    if _is_passed_on(line.waiting):
+        cancelled = None
+    facts = Facts(branch.task.get_name(), branch.steps_before, branch.task.cancelling(), cancelled, branch.variables)
+    state = State(line.number, line.order, line.ended, facts, line.waiting, callbacks=line.callbacks)
     if not line.ended:
         assert branch.frame is not None
-        state.calls, state.flights = capture_suspended(branch.frame, WRAPPERS), branch.flights
+        state.flights = branch.flights
+        if frame is not None:
+            state.calls = capture_running(frame, WRAPPERS)
+        elif line.first is not None and not branch.frame.cr_suspended:
+            state.calls, state.waiting = line.first.calls, line.first.waiting  # it has not begun
+        else:
+            state.calls = capture_suspended(branch.frame, WRAPPERS)
     line.state, line.is_saved = state, True
     return state
+
+
+def _on_its_way(branch: Branch) -> tuple[Any, ...] | None:
+    """The same for the root, whose task is none of ours; what was asked for from outside is asked again."""
+    line, task = branch.line, branch.task
+    assert line is not None and task is not None
+    if line.number != ROOT or task.cancelling() <= line.requests or branch.instance.is_to_be_cancelled:
+        return None
+    return request_of(task)
+
+
+def request_of(task: Any) -> tuple[Any, ...]:
+    """The arguments of the `CancelledError` that a task gets that was asked to stop."""
+    return () if task._cancel_message is None else (task._cancel_message,)  # a task in C has this too
 
 
 def capture_start(branch: Branch, ref: str, recipe: Waiting | None) -> State:
@@ -177,7 +214,7 @@ def capture_start(branch: Branch, ref: str, recipe: Waiting | None) -> State:
         recipe: how that step is begun, if the branch is but one.
     """
     assert branch.line is not None and branch.frame is not None
-    facts = Facts("", 0, 0, False, branch.variables)
+    facts = Facts("", 0, 0, None, branch.variables)
     if recipe is not None:
         calls = [FunctionCall.captured(ref, 1, {}, {}, False)]
     else:
@@ -227,7 +264,7 @@ def dump(state: State, outside: Outside, lost: Sequence[Lost] = ()) -> Graph:
         lost: the managers that it has entered and that cannot be saved.
     """
     if lost:
-        staged = dumps(state.calls, lost, state.facts.as_tuple(), (state.waiting, state.flights), outside)
+        staged = dumps(state.calls, lost, state.facts.as_tuple(), _tail_of(state), outside)
         opens = tuple(item.number for item in lost)
         needs = tuple(needs.without(opens) for needs in staged.needs)
         data = snapshot.sealed(staged.data)
@@ -241,7 +278,7 @@ def dump(state: State, outside: Outside, lost: Sequence[Lost] = ()) -> Graph:
         if call.generator is not None:
             airborne[id(call.generator)] = (*saved[:4], saved[6])
         spare.update(((index, name), cell) for name, cell in call.spare_cells.items())
-    graph = state.facts.as_tuple(), state.waiting, calls, state.flights
+    graph = state.facts.as_tuple(), calls, *_tail_of(state)
     outside.used.clear()
 
     def is_shared(cell: CellType) -> bool:
@@ -255,6 +292,11 @@ def dump(state: State, outside: Outside, lost: Sequence[Lost] = ()) -> Graph:
     objects = _sharable(noted)
     cells = _unnamed(spare.values(), objects, outside)
     return Graph(data, objects, cells, (), (Needs.of(outside.used),), *_numbers(outside))
+
+
+def _tail_of(state: State) -> tuple[Any, ...]:
+    """What is wanted back after the calls."""
+    return state.waiting, state.flights, state.callbacks
 
 
 def _unnamed(spare: Iterable[CellType], objects: Mapping[int, Any], outside: Outside) -> dict[int, CellType]:
@@ -316,11 +358,11 @@ def state_of(data: bytes, objects: Objects, unpickler: Unpickler = snapshot.unpi
     """
     header, before, graph = _opened(data)
     reader = functools.partial(unpickler, persistent_load=objects)
-    (facts, waiting, saved, flights), spare = snapshot.loads_with_cells(graph, reader)
+    (facts, saved, waiting, flights, callbacks), spare = snapshot.loads_with_cells(graph, reader)
     calls = [FunctionCall.from_state(state) for state in saved]
     for (index, name), cell in spare.items():
         calls[index].cells[name] = cell
-    return State(header.number, header.order, header.ended, Facts(*facts), waiting, calls, flights, before)
+    return State(header.number, header.order, header.ended, Facts(*facts), waiting, calls, flights, callbacks, before)
 
 
 def stages_of(data: bytes) -> memoryview:
@@ -332,8 +374,11 @@ def seen_in(data: bytes, shared: Objects, unpickler: Unpickler = snapshot.unpick
     """The branch in a record, to look at."""
     header, before, graph = _opened(data)
     if header.opens:
-        calls, facts, (waiting, flights) = look(snapshot.opened(graph), shared, unpickler)
-        return State(header.number, header.order, header.ended, Facts(*facts), waiting, calls, flights, before)
+        calls, facts, tail = look(snapshot.opened(graph), shared, unpickler)
+        waiting, flights, callbacks = tail
+        return State(
+            header.number, header.order, header.ended, Facts(*facts), waiting, calls, flights, callbacks, before
+        )
     return state_of(data, lambda name: shared(name) if isinstance(name, int) else MISSING, unpickler)
 
 

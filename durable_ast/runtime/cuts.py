@@ -3,6 +3,9 @@
 A cut takes the branches that asked for a checkpoint, those that nobody has saved yet with those that
 began them, and those that others have made go on or have cancelled.  What is written for them, and
 who is drawn in because of shared objects, is decided by `parts`.
+
+Where a write need not take time, the cut is taken where it is asked for, and who asks goes on: an
+await that plain asyncio would not have suspended at suspends here neither, and no other branch runs.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotPersistableError
@@ -20,12 +24,18 @@ from .branch import Branch
 from .call_stack import CallStack
 from .cut import Line, capture, key_of
 from .discard import discard
+from .eagerly import begin
 from .effects import NO_EFFECTS, Effects, united
+from .frames import DrivenByHandError
 from .parts import Parts, Unsaved
 from .unsaved import Problem, explain_ended, explain_unsaved, is_entering, unsaved_result
 
 if TYPE_CHECKING:
     from .branches import Branches
+
+
+_AT_ONCE = 100
+"""How many branches an instance may have at most for each to be saved apart."""
 
 
 class Settled(asyncio.Future[None]):
@@ -75,7 +85,6 @@ class Cuts:
         self._is_held = False
         self._context = contextvars.copy_context()
         """Where the instance is known, whoever asks for a cut."""
-        self._writer: asyncio.Task[None] | None = None
         self._ending: tuple[_Request, OpenTransaction] | None = None
         """The transaction that ends with the next cut, and what its branch waits for."""
 
@@ -100,26 +109,37 @@ class Cuts:
 
     def abandon(self) -> None:
         """The event loop is gone."""
-        if self._writer is not None and not self._writer.done():
-            writing: Any = self._writer.get_coro()
+        writer = self._branches.instance.cut
+        if writer is not None and not writer.done():
+            writing: Any = writer.get_coro()
             discard(writing)
 
     def request(
-        self, branch: Branch, effects: Effects = NO_EFFECTS, *, is_pause: bool = False, step: str | None = None
+        self,
+        branch: Branch,
+        effects: Effects = NO_EFFECTS,
+        *,
+        is_pause: bool = False,
+        step: str | None = None,
+        frame: FrameType | None = None,
     ) -> Awaitable[None]:
-        """Have a branch saved as it stands, with the next cut.
+        """Have a branch saved as it stands, with a cut that is taken now, or with the next one.
 
         Args:
             branch: the branch.
             effects: what else is done in the same transition.
             is_pause: whether it must be saved, because it is about to leave memory.
             step: the name of the step whose value must be saved, if there is one.
+            frame: its innermost frame, if it has not ended.
         """
         if effects is not NO_EFFECTS:
             self._effects.append((branch, effects))
         request = _Request(branch, is_pause, step)
         self._requests.append(request)
-        self._schedule()
+        if self._can_cut_now and _is_captured(branch, frame):
+            self._context.run(self._try_cut)
+        else:
+            self._schedule()
         return request.written
 
     def commit(self, branch: Branch, effects: Effects, opened: OpenTransaction) -> Awaitable[None]:
@@ -139,6 +159,12 @@ class Cuts:
         self._is_held = False
         if self._requests or self.unsaved or self.changed or self._takes_all:
             self._schedule()
+
+    @property
+    def _can_cut_now(self) -> bool:
+        if self.is_under_way or self._branches.instance.region is not None:
+            return False
+        return self._branches.instance.saves_at_once and len(self._branches.live) <= _AT_ONCE
 
     def _schedule(self) -> None:
         is_open = self._branches.instance.region is not None
@@ -206,8 +232,10 @@ class Cuts:
             return
         self._is_writing = True
         writing = self._branches.instance.save_cut(records, effects, *self._branches.standing(), within)
-        self._writer = asyncio.Task(self._write(writing, requests), loop=asyncio.get_running_loop())
-        self._branches.instance.cut = self._writer
+        if writing is None:
+            self._is_over(requests)
+        else:
+            self._branches.instance.cut = begin(self._write(writing, requests))
 
     def _ended(self) -> OpenTransaction | None:
         """The transaction that ends with this cut; if its branch could not be saved, it must not."""
@@ -219,13 +247,15 @@ class Cuts:
         self._effects = [item for item in self._effects if item[0] is not request.branch]
         return None
 
-    async def _write(self, writing: Awaitable[None] | None, requests: list[_Request]) -> None:
+    async def _write(self, writing: Awaitable[None], requests: list[_Request]) -> None:
         error: BaseException | None = None
         try:
-            if writing is not None:
-                await writing
+            await writing
         except BaseException as raised:
             error = raised
+        self._is_over(requests, error)
+
+    def _is_over(self, requests: list[_Request], error: BaseException | None = None) -> None:
         self._is_writing = False
         _settle(requests, error)
         if self._requests:
@@ -313,6 +343,15 @@ def _problem(failed: Unsaved) -> Problem:
     return explain_ended(failure.stack, stack, failure.error, failure.names)
 
 
+def _is_captured(branch: Branch, frame: FrameType | None) -> bool:
+    """Capture a branch that runs, or has ended; gives whether it could be done."""
+    try:
+        capture(branch, frame)
+    except DrivenByHandError:
+        return False
+    return True
+
+
 def _is_gone(branch: Branch) -> bool:
     """Whether there is nothing of a branch to capture."""
     return branch.task is None and _line(branch).state is None
@@ -324,7 +363,7 @@ def _is_out_of_date(branch: Branch) -> bool:
     assert branch.task is not None
     if line.state is not None and line.state.facts.cancelling != branch.task.cancelling():
         line.state = None
-    return line.cancelled and line.state is None
+    return line.cancelled is not None and line.state is None
 
 
 def _settle(requests: list[_Request], error: BaseException | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..state.schema import Outgoing
-from ..stores.base import NO_PARTS, Parts
+from ..stores.parts import NO_PARTS, Parts
 
 
 @dataclass(frozen=True, slots=True)

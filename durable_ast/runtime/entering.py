@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from .async_generators import advance
 from .awaiting import leaf_of
 from .branch import Branch
+from .branch_task import BranchTask
 from .call_stack import Waiting
+from .callbacks import Callback
 from .cut import ROOT, Header
 from .cuts import Cuts, Settled
-from .lost import Name, Needs
+from .lost import Entered, Name, Needs
 from .shared import SharedReader
 from .tasks import tasks_by_number
 
@@ -79,9 +81,9 @@ class Alone(_Back):
 
     async def entered(self, number: int, manager: Any, value: Any) -> None:
         """A manager is entered again."""
-        self._objects["manager", number], self._objects["entered", number] = manager, value
+        self._objects.update(Entered(number, manager, value).objects())
 
-    def leaf(self, waiting: Waiting, flights: list[BaseException]) -> Any:
+    def leaf(self, waiting: Waiting, flights: list[BaseException], callbacks: Sequence[Callback] = ()) -> Any:
         """What the innermost call awaits."""
         self.branch.flights = flights
         if self.cancelled is not None:
@@ -112,10 +114,15 @@ class Entering:
         self._waiters: list[asyncio.Future[None]] = []
         self._shared: SharedReader | None = None
 
-    def begin(self, live: Iterable[int]) -> None:
-        """What needs nothing has been read; these branches go on, in this order, once all are back."""
+    def begin(self, live: Iterable[int], unsettled: Iterable[int]) -> None:
+        """What needs nothing has been read.
+
+        Args:
+            live: these branches go on, in this order, once all are back.
+            unsettled: those of them that do not stand where they stood even then.
+        """
         self._gates = {number: Settled() for number in live}
-        self._unsettled = set(self._gates)
+        self._unsettled = set(unsettled)
         self._cuts.hold()
         asyncio.get_running_loop().call_soon(self._open)
 
@@ -197,7 +204,7 @@ class Entering:
     def enters(self, branch: Branch, number: int, manager: Any, value: Any) -> None:
         """A branch has entered a manager again."""
         self._cuts.parts.enters(branch, number, manager, value)
-        self._objects["manager", number], self._objects["entered", number] = manager, value
+        self._objects.update(Entered(number, manager, value).objects())
         self._entered.add(number)
         with self.reading():
             self._read()
@@ -228,20 +235,22 @@ class Entering:
         self._is_open = True
         for gate in self._gates.values():
             gate.set_result(None)
+        if not self._unsettled:
+            self._cuts.go_on()
 
 
 class Together(_Back):
     """One branch of several, which has entered managers.
 
     Attributes:
-        settle: sees to it that it is cancelled as it was; called with whether once more.
+        settle: sees to it that it is cancelled as it was; called with the request that came meanwhile.
     """
 
     def __init__(self, entering: Entering, branch: Branch, header: Header) -> None:
         super().__init__(branch)
         self._entering, self._header = entering, header
         self._count = 0
-        self.settle: Callable[[bool], Coroutine[Any, Any, None]]
+        self.settle: Callable[[asyncio.CancelledError | None], Coroutine[Any, Any, None]]
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
         """Inside, a part of its graph is read."""
@@ -262,7 +271,7 @@ class Together(_Back):
             self._put_off(await self._entering.gate(self._header.number))
         self._put_off(await self._entering.there(self._header.needs[self._count]))
         if is_last:
-            await self.settle(self.cancelled is not None)
+            await self.settle(self.cancelled)
 
     def is_put_off(self, number: int, error: BaseException) -> bool:
         """See `_Back`; where it is not, it fails for all who need it."""
@@ -274,9 +283,11 @@ class Together(_Back):
         self._entering.is_settled(self._header.number)
         return False
 
-    def leaf(self, waiting: Waiting, flights: list[BaseException]) -> Any:
+    def leaf(self, waiting: Waiting, flights: list[BaseException], callbacks: Sequence[Callback] = ()) -> Any:
         """What the innermost call awaits."""
         branch = self.branch
         assert branch.line is not None
         branch.flights, branch.line.waiting = flights, waiting
+        if isinstance(branch.task, BranchTask):
+            branch.task.call_again(callbacks)
         return leaf_of(branch, waiting)

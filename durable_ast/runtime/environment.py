@@ -8,14 +8,15 @@ A checkpoint names them by their path through the closures (``("notify", "client
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import CellType, FunctionType, MethodType
 from typing import Any, TypeAlias
 
 from ..errors import CodeChangedError
 from ..state.snapshot import Reduced, register
+from .setting import setting
 
 Path: TypeAlias = "tuple[str, ...]"
 
@@ -102,15 +103,9 @@ def _content(cell: CellType) -> Any:
 _active: contextvars.ContextVar[Environment | None] = contextvars.ContextVar("durable_ast.environment", default=None)
 
 
-@contextlib.contextmanager
-def entered(function: FunctionType) -> Iterator[None]:
-    """Save and restore in the environment of `function`."""
-    before = _active.get()
-    _active.set(Environment(function) if function.__closure__ else None)
-    try:
-        yield
-    finally:
-        _active.set(before)  # a token would be refused where the event loop has died
+def entered(function: FunctionType) -> AbstractContextManager[None]:
+    """Inside, saving and restoring are done in the environment of `function`."""
+    return setting(_active, Environment(function) if function.__closure__ else None)
 
 
 def path_of(obj: Any) -> Path | None:

@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import CorruptStateError
 from ..state import snapshot
 from ..state.schema import Status
-from ..stores.base import InstanceStore, Parts
+from ..stores.base import InstanceStore
+from ..stores.parts import Parts
 
 _CHUNK = 256
 """How many entries a reader fetches at a time."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CorruptStateError, DurableError, PauseForEventException
 from ..state import snapshot
 from ..state.schema import Message
-from ..stores.base import check_event_name
+from ..stores.names import check_event_name
 from .branch import Branch, Nap, Park, Signal, signal
 from .effects import Effects
 from .frames import arguments_of
@@ -148,12 +148,20 @@ def begin_sleep(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
     """Start an `asyncio.sleep` that was recognised."""
     values = arguments_of(coroutine)
     delay, result = values["delay"], values["result"]
-    if not delay > 0:  # nothing to wait for, or NaN, which asyncio refuses
+    if not _is_to_wait(delay):
         if branch.siblings is not None:
             branch.siblings.awaiting(branch, coroutine, is_inward=False)
         return coroutine
     coroutine.close()
     return sleep_to(branch, time.time() + delay, result)
+
+
+def _is_to_wait(delay: Any) -> bool:
+    """Whether there is anything to wait for; what is no number, asyncio refuses in its own words."""
+    try:
+        return bool(delay > 0)
+    except TypeError:
+        return False
 
 
 async def sleep_until(when: datetime.datetime) -> None:

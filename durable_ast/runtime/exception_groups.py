@@ -6,6 +6,8 @@ handlers raised together with what nobody handled.  Follows CPython's `prep_rera
 """
 
 import functools
+import sys
+from types import TracebackType
 from typing import Any
 
 
@@ -30,7 +32,9 @@ class Star:
             self.matched, self._rest = rest.split(kind)
         elif isinstance(rest, kind):
             group = BaseExceptionGroup("", (rest,))  # a naked exception is wrapped
-            group.__traceback__ = rest.__traceback__ if _wrapped_has_traceback() else None
+            if _wrapped_has_traceback():
+                frame = sys._getframe(1)
+                group.__traceback__ = TracebackType(None, frame, frame.f_lasti, frame.f_lineno)
             self.matched, self._rest = group, None
         return self.matched is not None
 

@@ -21,6 +21,7 @@ from .call_stack import FrameState, FunctionCall
 from .environment import path_of
 from .functions import LASTI_AFTER_SEND, SEND, Frame, Function, arguments, frames, function_of_frame, resolve
 from .generators import PASSES_ON, Later, closure_of, delegated
+from .migrations import migrated
 
 _CLEARS_LOCALS = sys.version_info < (3, 13)
 
@@ -32,12 +33,12 @@ class Wrappers:
     Attributes:
         driver: drives the outermost frame.
         step: around a frame whose end is a checkpoint.
-        advance: asks an async generator for an item.
+        advance: ask an async generator for an item, or raise an error in it.
     """
 
     driver: CodeType
     step: CodeType
-    advance: CodeType
+    advance: tuple[CodeType, ...]
 
 
 class DrivenByHandError(NotPersistableError):
@@ -98,7 +99,7 @@ def capture(frame: FrameType | None, wrappers: Wrappers) -> list[FunctionCall]:
             calls.append(_captured(known.function, frame))
         elif code is wrappers.step and calls:
             calls[-1].is_step = True
-        elif code is wrappers.advance and calls:
+        elif code in wrappers.advance and calls:
             _flies(calls[-1], frame.f_locals["generator"])
         elif code not in PASSES_ON:
             raise _foreign(innermost, frame)
@@ -169,7 +170,7 @@ def capture_suspended(frame: Frame, wrappers: Wrappers) -> list[FunctionCall]:
         elif code is wrappers.step:
             is_step, awaited = True, awaited.cr_await
             continue
-        elif code is wrappers.advance:
+        elif code in wrappers.advance:
             generator = suspended.f_locals["generator"]
             function = function_of_frame(generator.ag_code)
             assert function is not None
@@ -288,6 +289,7 @@ def _around(
 
 
 def _frame(call: FunctionCall, child: Any) -> Frame:
+    call = migrated(call)
     function = resolve(call.ref, call.block, {*call.locals, *call.cells})
     if call.block:
         return function.twin(call.block, call.locals, call.cells, child)

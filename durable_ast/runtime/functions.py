@@ -204,18 +204,28 @@ def resolve(ref: str, block: int | None = None, saved: Container[str] = ()) -> F
     if found is not None and found.is_current:
         return found
     key, version = key_of(ref), ref.rpartition("@")[2]
-    current: Function | None = None
-    with contextlib.suppress(CodeChangedError):
-        current = function_of(*find_function_code(key))
-        if current.compiled.version == version:
-            return current
-    old = found or _stored(key, version)
-    if old is not None and current is not None and _may_move(old, current, block, saved):
+    current = as_it_is_now(key)
+    if current is not None and current.compiled.version == version:
+        return current
+    old = as_it_was(ref)
+    if old is not None and current is not None and may_move(old, current, block, saved):
         return current
     if old is None or not finish_old.get():
         raise CodeChangedError(_what_changed(key, version, old, current))
     log.info("%s goes on in the version %s that it was started with", key, version[:8])
     return old
+
+
+def as_it_is_now(key: FunctionKey) -> Function | None:
+    """The function of the text that is there; None if it is not there any more."""
+    with contextlib.suppress(CodeChangedError):
+        return function_of(*find_function_code(key))
+    return None
+
+
+def as_it_was(ref: str) -> Function | None:
+    """The version of a function that a checkpoint names; None if nobody has its text."""
+    return _by_ref.get(ref) or _stored(key_of(ref), ref.rpartition("@")[2])
 
 
 def resolve_code(ref: str, names: Collection[str]) -> tuple[CodeType, Namespace]:
@@ -246,7 +256,8 @@ def resolve_code(ref: str, names: Collection[str]) -> tuple[CodeType, Namespace]
     return found
 
 
-def _may_move(old: Function, current: Function, block: int | None, saved: Container[str]) -> bool:
+def may_move(old: Function, current: Function, block: int | None, saved: Container[str]) -> bool:
+    """Whether a call that stands at a block, with these variables, may go on in the text that is there."""
     from ..compiler.moved import may_go_on  # rarely asked
 
     return block is not None and may_go_on(old.compiled, current.compiled, block, saved)

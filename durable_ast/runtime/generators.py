@@ -97,6 +97,8 @@ def reduce_generator(generator: Generator) -> Reduced:
     if id(generator) in _flying:
         return _rebuild_flying, _flying[id(generator)]
     if _of(generator, "running"):
+        if type(generator) is CoroutineType:  # a frame awaits it, and nobody else can do anything with it
+            return _ended, ("cr", generator.__name__, generator.__qualname__)
         raise TypeError(f"cannot save {generator.__qualname__}(): it is running")
     if not is_started(generator):
         return _reduce_unstarted(generator, frame, code)

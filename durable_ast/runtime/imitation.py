@@ -9,10 +9,23 @@ from types import FunctionType
 from typing import Any
 
 
+def wrap(obj: Any, function: Any) -> None:
+    """Give an object the name, documentation and annotations of what it stands for."""
+    functools.update_wrapper(obj, function)
+    if sys.version_info >= (3, 14) and hasattr(function, "__annotate__"):
+        try:
+            found = function.__annotations__
+        except NameError:  # what is not known yet is found by who asks
+            import annotationlib
+
+            found = annotationlib.get_annotations(function, format=annotationlib.Format.FORWARDREF)
+        obj.__annotations__ = found  # or those of the object's own class would be found
+
+
 def imitate(obj: Any, function: FunctionType) -> None:
     """Give an object the name, documentation and signature of an async function, and make
     `inspect.iscoroutinefunction` see one."""
-    functools.update_wrapper(obj, function)
+    wrap(obj, function)
     vars(obj).pop("__signature__", None)  # see `Signature`
     # what inspect looks at before Python 3.12, and since
     obj.__code__, obj.__globals__ = function.__code__, function.__globals__

@@ -7,19 +7,20 @@ import enum
 import itertools
 import math
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from ..errors import NotPersistableWarning, PauseForEventException
 from ..state import resources, snapshot
 from ..state.history import History
 from ..state.pieces import Pieces
 from ..state.schema import Message, Record, Status
-from ..stores.base import InstanceStore, are_news
+from ..stores.base import InstanceStore
+from ..stores.parts import are_news
 from ..stores.transactions import OpenTransaction
 from . import generators, sources, staged, unstaged
-from .branch import Asleep, Branch, Nap, Park, Signal, Stop, abandon, drive
+from .branch import Asleep, Branch, Park, Signal, Stop, abandon, drive
 from .branch_task import install, uninstall
 from .branches import start_branch
 from .call_stack import CallStack
@@ -108,8 +109,7 @@ class Instance:
         self.cut: asyncio.Task[None] | None = None
         """Writes the last checkpoint of its branches."""
         self._event_log: EventLog | None = None
-        self.publishing = asyncio.Lock()
-        """Keeps what is published in the order in which it is numbered."""
+        self._publishing: asyncio.Lock | None = None
         self._inside: list[Park] = []
         self.spans = spans_of(record)
         self.obeyed: dict[int, bool] = {}
@@ -120,6 +120,18 @@ class Instance:
         self._history: History | None = None
         self.region: Region | None = None
         """The block of a transaction that one of its branches is in."""
+
+    @property
+    def publishing(self) -> asyncio.Lock:
+        """Keeps what is published in the order in which it is numbered."""
+        if self._publishing is None:
+            self._publishing = asyncio.Lock()
+        return self._publishing
+
+    @property
+    def saves_at_once(self) -> bool:
+        """Whether a checkpoint need not keep who asks for it waiting."""
+        return self.store.is_at_once or self._trail is not None
 
     @property
     def event_log(self) -> EventLog:
@@ -167,6 +179,8 @@ class Instance:
         within: OpenTransaction | None = None,
     ) -> Awaitable[None] | None:
         """Write a checkpoint of the root branch, and end a transaction with it if there is one."""
+        if self._needs_texts and within is None:
+            return self._after_texts(self.save, call_stack, effects, pause, wake_at)
         record = self.record
         record.call_stack = call_stack
         if pause is not None:
@@ -195,6 +209,8 @@ class Instance:
             dues: when they want to be woken, in seconds since 1970.
             within: the transaction that ends with it.
         """
+        if self._needs_texts and within is None:
+            return self._after_texts(self.save_cut, parts, effects, is_awake, pauses, dues)
         record = self.record
         root = parts.pop(key_of(ROOT), None)
         if root is not None:
@@ -245,16 +261,25 @@ class Instance:
         if self._trail is not None and within is None:
             waiting = None if writing is None else self._trail.add(writing)
             writing = waiting if self.record.status is Status.RUNNING else self._trail.settled()
-        if len(sources.noted) != self._sources:
-            self._sources = len(sources.noted)
-            return self._with_sources(writing)
         return writing
 
-    async def _with_sources(self, writing: Awaitable[None] | None) -> None:
-        """Wait for a checkpoint, and for the texts of what it was the first to name."""
+    @property
+    def _needs_texts(self) -> bool:
+        """Whether a checkpoint may name functions whose text the store does not have."""
+        return len(sources.noted) != self._sources
+
+    async def _after_texts(self, write: Callable[..., Awaitable[None] | None], *arguments: Any) -> None:
+        """Give the store these texts, then write: no checkpoint may be there without what it needs."""
+        await self.keep_texts()
+        writing = write(*arguments)
         if writing is not None:
             await writing
+
+    async def keep_texts(self) -> None:
+        """Give the store the texts of the functions that checkpoints may name from now on."""
+        noted = len(sources.noted)
         await sources.keep(self.store)
+        self._sources = noted
 
     async def _written(self, effects: Effects = NO_EFFECTS) -> None:
         await self._undisturbed()
@@ -279,6 +304,8 @@ class Instance:
             return None
         if not (self.saves_steps or effects.consumed or effects.outbox or are_news(effects.parts)):
             return None
+        if self._needs_texts:
+            return self._after_texts(self.noting, effects)
         return self._write(effects) if self.region is None else self._write_undisturbed(effects)
 
     async def _write_undisturbed(self, effects: Effects) -> None:
@@ -367,7 +394,10 @@ class Instance:
         factory = install(loop, start_branch)
         branch.frame = frame
         try:
-            return await self._drive(branch, frame)
+            result = await drive(branch, frame, None)
+            if isinstance(result, Signal):
+                await self._leave(branch, frame, result)
+            return result
         except asyncio.CancelledError:
             if branch.halted is None:
                 raise
@@ -388,30 +418,24 @@ class Instance:
         self.failure = self.root_task = None
         root.task = root.frame = None
 
-    async def _drive(self, branch: Branch, frame: Frame) -> Any:
-        result = await drive(branch, frame, None)
-        while isinstance(result, Signal):
-            match result:
-                case Stop(error=error):
-                    if branch.halted is not None:
-                        abandon(frame)
-                        raise asyncio.CancelledError
-                    if branch.siblings is not None:
-                        branch.siblings.halt(error)
-                    if self._trail is not None:
-                        await self._trail.ended()
+    async def _leave(self, branch: Branch, frame: Frame, why: Signal) -> NoReturn:
+        """Leave the frames where they stand."""
+        match why:
+            case Stop(error=error):
+                if branch.halted is not None:
                     abandon(frame)
-                    self.failure = error
-                    raise error
-                case Nap():
-                    abandon(frame)
-                    self.failure = Asleep()
-                    raise self.failure
-                case Park(event=event):
-                    abandon(frame)
-                    self.failure = PauseForEventException(event, self.record.instance_id)
-                    raise self.failure
-        return result
+                    raise asyncio.CancelledError
+                if branch.siblings is not None:
+                    branch.siblings.halt(error)
+                if self._trail is not None:
+                    await self._trail.ended()
+                self.failure = error
+            case Park(event=event):
+                self.failure = PauseForEventException(event, self.record.instance_id)
+            case _:
+                self.failure = Asleep()
+        abandon(frame)
+        raise self.failure
 
     async def begin(self) -> None:
         """It runs, whatever it did before."""

@@ -25,11 +25,12 @@ from ..errors import DurableError, NotPersistableError
 from ..state import snapshot
 from ..state.digest import digest
 from ..state.schema import Message
-from ..stores.base import NO_PARTS, Parts
+from ..stores.parts import NO_PARTS, Parts
 from .control import is_interrupted
 from .effects import NO_EFFECTS, Effects
 from .questions import answered, asked
 from .running_branch import current
+from .setting import setting
 from .trail import Trail
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Scope:
         is_open: whether it is still running.
     """
 
-    __slots__ = ("_ordinals", "_outer", "attempt", "branch", "is_open", "name", "path")
+    __slots__ = ("_given", "_here", "_ordinals", "attempt", "branch", "is_open", "name", "path")
 
     def __init__(self, branch: Branch | None, path: str, name: str, attempt: int = 1) -> None:
         self.branch = branch
@@ -211,21 +212,37 @@ class Scope:
         self.attempt = attempt
         self.is_open = True
         self._ordinals: dict[str, int] = {}
-        self._outer: Scope | None = None
+        self._given: dict[str, str | None] | None = None
 
     def __enter__(self) -> None:
-        self._outer = _scope.get()
-        _scope.set(self)
+        self._here = setting(_scope, self)
+        self._here.__enter__()
 
     def __exit__(self, *error: object) -> None:
         self.is_open = False
-        _scope.set(self._outer)  # a token would be refused in another context, where the loop has died
+        self._here.__exit__()
 
     def ordinal(self, name: str) -> int:
         """How often this was asked for that name before."""
         ordinal = self._ordinals.get(name, 0)
         self._ordinals[name] = ordinal + 1
         return ordinal
+
+    def key_given(self, key: str, arguments: Any) -> str:
+        """The key of a unit whose call was given a name of its own.
+
+        Raises:
+            ValueError: a call with other arguments has it.
+        """
+        found = digest(arguments)
+        if self._given is None:
+            self._given = {}
+        if found != self._given.setdefault(key, found):
+            raise ValueError(
+                f"step_id {key!r} was given to two calls inside of step {self.name}, with other arguments: the second "
+                "would get the result of the first. Give each call a name of its own, or none"
+            )
+        return key
 
     def path_of(self, key: str) -> str:
         """The path of a unit inside."""

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from types import NoneType
+from typing import Any, TypeAlias
 
 from ..compiler.compiled import Manager
-from ..state.snapshot import failure
+from ..state.snapshot import failure, is_global
 from .call_stack import FunctionCall
-from .reentry import Persisted
+from .generators import flying
+from .reentry import NotEnteredAgain, Persisted
 
 PLAIN = (type(None), bool, int, float, complex, type, type(...))
 """Types whose objects are never told apart by identity."""
 
-Name: TypeAlias = "int | tuple[Literal['manager', 'entered'], int]"
+Name: TypeAlias = "int | tuple[str, int] | tuple[str, int, tuple[int, ...]]"
 """What stands for an object that is no part of a graph: the number of an object that several branches
-refer to, or which manager it is, or was given by."""
+refer to, or which manager it is, or was given by and where in that."""
+
+Way: TypeAlias = "tuple[int, ...]"
+"""The places, from the outside in, at which something is in tuples that are in tuples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,31 @@ class Entered:
     manager: Any
     given: Any
 
+    def objects(self) -> dict[Name, Any]:
+        """The manager and what it gave, by name."""
+        given: dict[Name, Any] = {("entered", self.number, way): obj for way, obj in _parts(self.given)}
+        return {("manager", self.number): self.manager, **given}
+
     def names(self) -> dict[int, Name]:
-        """The names of the manager and of what it gave, by id."""
+        """The names of these objects by id, as far as an object is one by its identity."""
         names: dict[int, Name] = {id(self.manager): ("manager", self.number)}
-        if not isinstance(self.given, PLAIN):
-            names.setdefault(id(self.given), ("entered", self.number))
+        for way, obj in _parts(self.given):
+            if not isinstance(obj, PLAIN) and not (way and _is_elsewhere(obj)):
+                names.setdefault(id(obj), ("entered", self.number, way))
         return names
+
+
+def _is_elsewhere(obj: Any) -> bool:
+    """Whether others have an object too who know nothing of the manager: a word, a function."""
+    return isinstance(obj, (str, bytes)) or (type(obj) is tuple and not obj) or is_global(obj)
+
+
+def _parts(given: Any, way: Way = ()) -> Iterator[tuple[Way, Any]]:
+    """What a manager gave, and what is in that if it is a tuple, which may be unpacked."""
+    yield way, given
+    if isinstance(given, tuple):
+        for index, part in enumerate(given):
+            yield from _parts(part, (*way, index))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +81,23 @@ class Lost(Entered):
 
     call: int
     facts: Manager
+
+    def given_to(self, values: Mapping[str, Any]) -> dict[str, Given]:
+        """The variables that hold what the manager gave them, though that is not told apart by what it
+        is: a number, say."""
+        parts = dict(_parts(self.given))
+        return {
+            name: Given(("entered", self.number, way))
+            for name, way in self.facts.targets
+            if way in parts and name in values and values[name] is parts[way]
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Stands in a graph for what a manager gives on entering."""
+
+    name: Name
 
 
 def names_of(managers: Iterable[Entered]) -> dict[int, Name]:
@@ -83,12 +124,13 @@ class Savable:
         """The managers of a stack that cannot be saved, outermost first."""
         found: list[Lost] = []
         known: dict[int, tuple[Any, int | None]] = {}
-        for index, call in enumerate(calls):
-            for facts in call.managers:
-                manager = call.locals.get(facts.name)
-                _, number = known[id(manager)] = self._known.get(id(manager)) or self._tried(manager)
-                if number is not None:
-                    found.append(Lost(number, manager, call.entered.get(facts.name), index, facts))
+        with flying({id(call.generator): () for call in calls if call.generator is not None}):
+            for index, call in enumerate(calls):
+                for facts in call.managers:
+                    manager = call.locals.get(facts.name)
+                    _, number = known[id(manager)] = self._known.get(id(manager)) or self._tried(manager)
+                    if number is not None:
+                        found.append(Lost(number, manager, call.entered.get(facts.name), index, facts))
         self._known = known
         return found
 
@@ -98,8 +140,8 @@ class Savable:
 
     def _tried(self, manager: Any) -> tuple[Any, int | None]:
         # one that the user wants restored keeps the rest from being saved if it cannot be
-        is_saved = isinstance(manager, Persisted) or failure(manager) is None
-        return manager, None if is_saved else next(self._numbers)
+        is_part = isinstance(manager, Persisted) or isinstance(failure(manager), (NotEnteredAgain, NoneType))
+        return manager, None if is_part else next(self._numbers)
 
 
 class Outside:
@@ -129,12 +171,20 @@ class Outside:
         self.numbers: set[int] = set()
         self.spare: set[int] = set()
 
+    def manager(self, obj: Any) -> int:
+        """The number of the manager that an object is, or was given by; 0 if it is neither."""
+        name = self._managers.get(id(obj))
+        return 0 if name is None or isinstance(name, int) else name[1]
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing that has a name."""
         return not self._shared and not self._managers
 
     def __call__(self, obj: Any) -> Name | None:
+        if type(obj) is Given:
+            self.used.add(obj.name)
+            return obj.name
         key = id(obj)  # asked for every object that is saved, mostly for nothing
         number = self._shared.get(key)
         if number is not None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..state.history import PREFIX, Checkpoint, History
 from ..state.schema import Record, Status
-from ..stores.base import NO_PARTS, InstanceStore, Parts
+from ..stores.base import InstanceStore
+from ..stores.parts import NO_PARTS, Parts
 from .call_stack import CallStack
 from .instance import stack_of
 

@@ -477,7 +477,7 @@ class Parts:
         if named or not self._shared:
             return None, named
         try:
-            data, objects, stages = dumps_shared(self._shared, Outside(self._managers))
+            data, objects, stages = self._dump_shared(self._shared)
         except Exception:
             unused = self._forget_held()
             if not unused:
@@ -508,12 +508,26 @@ class Parts:
             line.errors = replace(line.errors, held=frozenset())
         return self._forget_unused()
 
+    def _dump_shared(self, shared: Mapping[int, Any]) -> tuple[bytes, dict[int, Any], dict[int, int]]:
+        return dumps_shared(shared, Outside(self._managers))
+
     def _forget_unused(self) -> frozenset[int]:
+        """Forget what no branch refers to, nor anything that is shared and not forgotten."""
         unused = frozenset(number for number in self._shared if self._uses[number] <= 0)
+        if unused and len(unused) < len(self._shared):
+            unused -= self._reached(self._shared.keys() - unused)
         for number in unused:
             del self._numbers[id(self._shared.pop(number))]
             del self._uses[number]
         return unused
+
+    def _reached(self, numbers: Collection[int]) -> frozenset[int]:
+        """The shared objects that these refer to."""
+        try:
+            _, objects, _ = self._dump_shared({number: self._shared[number] for number in numbers})
+        except Exception:
+            return frozenset()  # it will be found out what of them cannot be saved
+        return frozenset(number for key, number in self._numbers.items() if key in objects)
 
 
 def _all_in(error: BaseException | None) -> list[BaseException]:

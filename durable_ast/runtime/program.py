@@ -188,7 +188,7 @@ class DurableProgram(Generic[P, R]):
         try:
             backend = default_backend() if orchestration_backend is None else orchestration_backend
             runtime = DurableRuntime(self, backend, instance_id)
-            return await runtime.run(*args, wait=wait, **kwargs)
+            return await runtime.call(args, kwargs, wait=wait)
         except BaseException as error:
             error.__traceback__ = without_library_frames(error.__traceback__)
             raise

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..state import snapshot
-from ..stores.base import InstanceStore, Parts
+from ..stores.base import InstanceStore
+from ..stores.parts import Parts
 
 _PREFIX = "q/"
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..compiler.compile import find_source
 from ..errors import NoSourceCodeException
+from ..state.annotations import annotations_of
 from ..state.shadows import reduce_to_place
-from ..state.snapshot import Reduced, failure, importable, reduce_cell, register
+from ..state.snapshot import Reduced, importable, reduce_cell, register
 from . import sources
 from .environment import reduce_to_path
 from .functions import resolve_code
@@ -33,7 +34,7 @@ def _reduce_function(function: FunctionType) -> Reduced:
         function.__dict__,
         function.__name__,
         function.__qualname__,
-        _annotations(function),
+        annotations_of(function),
         getattr(function, "__type_params__", ()),
     )
     names = function.__code__.co_freevars
@@ -45,15 +46,6 @@ def _reduce_function(function: FunctionType) -> Reduced:
         None,
         _fill,
     )
-
-
-def _annotations(function: FunctionType) -> dict[str, Any]:
-    """The annotations that can be saved: others may be bound to the process."""
-    try:
-        found = function.__annotations__
-    except NameError:  # since Python 3.14 they are evaluated when they are asked for
-        return {}
-    return {name: value for name, value in found.items() if isinstance(value, str | type) or failure(value) is None}
 
 
 def _ref(function: FunctionType) -> str:

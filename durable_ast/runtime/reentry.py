@@ -33,7 +33,7 @@ def persist(manager: M) -> M:
     return cast(M, Persisted(manager))
 
 
-class _Around:
+class Around:
     """Is entered and left as the manager inside."""
 
     def __init__(self, manager: Any) -> None:
@@ -52,15 +52,20 @@ class _Around:
         return _method(self.manager, "__aexit__")(self.manager, *error)
 
 
-class Reentered(_Around):
+class Reentered(Around):
     """A manager that is not saved."""
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("it is entered again")
 
 
-class Persisted(_Around):
+class Persisted(Around):
     """A manager that is saved."""
+
+
+class NotEnteredAgain(TypeError):
+    """Raised where a manager is to be saved that can neither be saved nor entered again in the middle of its
+    block: nothing is saved in there, and after a crash the block begins again."""
 
 
 def _method(manager: Any, name: str) -> Any:

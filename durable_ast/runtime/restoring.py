@@ -2,9 +2,9 @@
 
 All tasks are made before any graph is read, so that a graph can refer to any of them; those of
 branches that have ended give their outcomes before anything else runs, and the others go on in the
-order in which they began to wait.  A branch that was inside of a context manager that could not be
-saved runs ahead until it has entered that again (see `entering`); nothing of the user's code goes on
-before all are back.
+order in which they began to wait, before those that have not begun.  A branch that was inside of a
+context manager that could not be saved runs ahead until it has entered that again (see `entering`);
+nothing of the user's code goes on before all are back.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import contextvars
 import functools
 import itertools
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from .awaiting import leaf_of
 from .branch import Branch
 from .branch_task import BranchTask
 from .branches import Branches
-from .call_stack import CallStack
+from .call_stack import NOTHING, CallStack
 from .cut import MARK as CUT
 from .cut import ROOT, SHARED, Errors, Facts, Header, State, header_of, stages_of, state_of
 from .entering import Alone, Entering, NotEntered, Together
@@ -76,7 +77,7 @@ class _Return:
         await sources.fetch(instance.store, records)
         found = sorted(
             ((header_of(record), record) for record in records),
-            key=lambda item: (not item[0].ended, item[0].order, item[0].number),
+            key=lambda item: (not item[0].ended, item[0].order or math.inf, item[0].number),
         )
         self._records = {header.number: (header, record) for header, record in found}
         instance.managers = itertools.count(1 + max((n for header, _ in found for n in header.opens), default=0))
@@ -103,13 +104,14 @@ class _Return:
             self._contexts[number].run(self._read, number)
         if ROOT not in self._waiting:
             self._read(ROOT)
-        entering.begin(number for number, (header, _) in self._records.items() if not header.ended)
+        live = [number for number, (header, _) in self._records.items() if not header.ended]
+        entering.begin(live, [number for number in live if number in self._waiting or self._was_cancelled(number)])
         header, _ = self._records[ROOT]
         again = await self._brought_back(self._root)
         if not header.opens:  # else it goes on by itself until it has entered its managers
             variables.restore(self._facts[ROOT].variables)
             again = await entering.gate(ROOT) or again
-            await self._settle(self._root, self._facts[ROOT], again is not None)
+            await self._settle(self._root, self._facts[ROOT], again)
         assert self._root.frame is not None
         return self._root.frame
 
@@ -137,9 +139,22 @@ class _Return:
         line.waiting, line.order, line.ended = state.waiting, state.order, state.ended
         line.errors = _with_newest(line.errors, state)
         line.state = state
+        if isinstance(branch.task, BranchTask):
+            branch.task.call_again(state.callbacks)
         if not state.ended:
-            branch.flights = state.flights
-            branch.frame = restore(state.calls, leaf_of(branch, state.waiting), branch.leaf, advance)
+            branch.flights, line.first = state.flights, state
+            cancelled = state.facts.cancelled if self._is_interrupted(branch) else None
+            leaf = leaf_of(branch, state.waiting) if cancelled is None else _interrupted(cancelled)
+            branch.frame = restore(state.calls, leaf, branch.leaf, advance)
+
+    def _was_cancelled(self, number: int) -> bool:
+        return self._facts[number].cancelled is not None or self._facts[number].cancelling > 0
+
+    def _is_interrupted(self, branch: Branch) -> bool:
+        """Whether what a branch waited for was cancelled, and has not learnt of it."""
+        assert branch.line is not None
+        is_cancelled = branch is not self._root and self._facts[branch.line.number].cancelled is not None
+        return is_cancelled and branch.line.waiting[0] in _INTERRUPTED
 
     def _begin(self, branch: Branch, facts: Facts) -> None:
         """Give a branch what is known of it beside its frames."""
@@ -151,6 +166,8 @@ class _Return:
             branch.task.set_name(facts.name)
         self._facts[line.number] = facts
         branch.steps = facts.steps
+        if self._records[line.number][0].ended and isinstance(branch.task, BranchTask):
+            branch.task.heard = facts.cancelling
 
     async def _brought_back(self, branch: Branch) -> asyncio.CancelledError | None:
         """Give a branch its frame, if it had to wait for that; gives the cancellation that came
@@ -188,7 +205,11 @@ class _Return:
             if branch.halted is not None:
                 raise asyncio.CancelledError
             variables.restore(self._facts[number].variables)
-            await self._settle(branch, self._facts[number], again is not None)
+            facts = self._facts[number]
+            await self._settle(branch, facts, again)
+            cancelled = facts.cancelled if again is None else again.args
+            if cancelled is not None and branch.line.waiting[0] == NOTHING[0]:
+                raise again or asyncio.CancelledError(*cancelled)  # it was cancelled before it began
         return await self._siblings.run(branch)
 
     async def _returned(self, branch: Branch) -> asyncio.CancelledError | None:
@@ -199,19 +220,19 @@ class _Return:
             self._end(branch, lost.error)
             raise lost.error from None
 
-    async def _settle(self, branch: Branch, facts: Facts, again: bool) -> None:
-        """Cancel a branch as often as it was, and once more if that was on its way."""
-        assert branch.task is not None and branch.line is not None
-        times = facts.cancelling if branch is not self._root else 0
-        requests = branch.task.cancelling() + times
-        for _ in range(times):
-            branch.task.cancel()
+    async def _settle(self, branch: Branch, facts: Facts, again: asyncio.CancelledError | None) -> None:
+        """Cancel a branch as often as it was, and once more if that was on its way, or came meanwhile."""
+        line = branch.line
+        assert branch.task is not None and line is not None
+        line.cancelled = None if self._is_interrupted(branch) else facts.cancelled
+        for _ in range(facts.cancelling if branch is not self._root else 0):
+            asyncio.Task.cancel(branch.task)  # this is no request
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
-        branch.line.cancelled = False
-        if again or facts.cancelled or branch.task.cancelling() > requests:  # others go on already
-            branch.cancel_later(asyncio.CancelledError())
-        self._entering.is_settled(branch.line.number)
+        asked, line.cancelled = line.cancelled if again is None else again.args, None  # others go on already
+        if asked is not None:
+            branch.cancel_later(asyncio.CancelledError(*asked))
+        self._entering.is_settled(line.number)
 
     async def _outcome(self, branch: Branch) -> Any:
         assert branch.line is not None
@@ -229,6 +250,14 @@ class _Return:
         self._siblings.cuts.changed.add(branch)
         self._entering.is_back(branch.line.number)
         self._entering.is_settled(branch.line.number)
+
+
+_INTERRUPTED = ("again", "event", "signal", "sleep", "step")
+"""What is not begun again only to be cancelled."""
+
+
+async def _interrupted(args: tuple[Any, ...]) -> None:
+    raise asyncio.CancelledError(*args)
 
 
 def _with_newest(errors: Errors, state: State) -> Errors:

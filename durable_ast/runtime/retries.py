@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class Policy:
     """See `step` for what the fields mean.
 
+    Attributes:
+        everywhere: whether it holds outside of instances, too; there is one attempt there if it does not.
+
     Raises:
         ValueError, TypeError: a field holds nonsense.
     """
@@ -30,6 +33,7 @@ class Policy:
     total_timeout: float | None = None
     retry_if: Callable[[Exception], bool] | None = None
     no_retry: tuple[type[BaseException], ...] = ()
+    everywhere: bool = True
 
     def __post_init__(self) -> None:
         if isinstance(self.retries, bool) or not isinstance(self.retries, int):

@@ -10,20 +10,30 @@ from typing import TYPE_CHECKING, Any
 from ..backends.adapted import BackendStore, store_of
 from ..backends.base import OrchestrationBackend
 from ..backends.durable import DurableBackend
-from ..errors import CheckpointException, DurableError, InstanceConflictError, NotPersistableError, OtherProgramError
-from ..state.digest import digest
+from ..errors import (
+    CheckpointException,
+    DurableError,
+    InstanceConflictError,
+    NotPersistableError,
+    OtherProgramError,
+    UnknownRunError,
+)
+from ..state.digest import comparison
 from ..state.schema import Message, Record, Status
-from ..stores.base import InstanceBusy, InstanceStore, check_instance_id
+from ..stores.base import InstanceStore
+from ..stores.claiming import InstanceBusy
+from ..stores.names import check_instance_id
 from . import environment, sources
 from .appended import blocks_function, is_of_blocks, run_blocks, start_blocks
 from .branch import Branch
 from .call_stack import CallStack
-from .control import Listener, Paused, Terminated, is_interrupted
+from .control import CANCEL, Listener, Paused, Terminated, is_interrupted
 from .frames import captured_start
 from .functions import Frame, finish_old
 from .instance import Instance, Stays, outcome_of, stack_of
 from .restoring import restored
 from .running_branch import current
+from .setting import setting
 from .stray_pauses import explained
 from .variables import Seen
 
@@ -74,25 +84,32 @@ class DurableRuntime:
         """
         return await self.call(args, kwargs, wait=wait)
 
-    async def call(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, wait: bool = False, attach: bool = True
-    ) -> Any:
+    async def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, wait: bool = False) -> Any:
         """The same as `run`, for arguments of any name.
 
         Args:
             args, kwargs: the arguments of the program.
             wait: whether to stay at a pause until its event is there.
-            attach: whether to wait for the outcome if another owner is at work on the instance.
-
-        Raises:
-            InstanceBusy: another owner is at work on it, and `attach` is false.
         """
         await sources.keep(self._store)
         with environment.entered(self.program.function):
-            return await self._call(args, kwargs, wait, attach)
+            return await self._call(await self._start(args, kwargs), wait, attach=True)
 
-    async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], wait: bool, attach: bool) -> Any:
-        start = await self._start(args, kwargs)
+    async def drive(self) -> Any:
+        """Go on with an instance that somebody has created, with its own arguments, until it ends.
+
+        Raises:
+            InstanceBusy: another owner is at work on it.
+            Paused: it stands still.
+            UnknownRunError: it is not there any more.
+        """
+        await sources.keep(self._store)
+        if await self._store.read(self.instance_id) is None:
+            raise UnknownRunError(f"there is no instance {self.instance_id!r}")
+        with environment.entered(self.program.function):
+            return await self._call(None, True, attach=False)
+
+    async def _call(self, start: Frame | None, wait: bool, attach: bool) -> Any:
         try:
             initial = self._initial(start)
             record, created, waited = await self._acquired_unpaused(initial, attach)
@@ -258,7 +275,7 @@ class DurableRuntime:
             call = captured_start(blocks_function(), start, run_blocks)
         else:
             call = self.program.captured(start)
-            record.arguments = digest(self.program.own_arguments(call))
+            record.arguments = comparison(self.program.own_arguments(call))
         try:
             record.call_stack = CallStack([call], variables=Seen().variables()).to_bytes()
         except Exception:
@@ -266,7 +283,11 @@ class DurableRuntime:
         return record
 
     async def _acquire(self, initial: Record, attach: bool) -> tuple[Record, bool, bool]:
-        """Own the instance once nobody else does: the record, whether it is new, whether we waited."""
+        """Own the instance once nobody else does: the record, whether it is new, and whether it was being
+        run meanwhile.
+
+        One that has failed is not run any more, though whoever ran it may have still to let go of it.
+        """
         seen: Any = None
         waited = False
         while True:
@@ -275,8 +296,21 @@ class DurableRuntime:
             except InstanceBusy:
                 if not attach:
                     raise
-                waited = True
+                self._refuse_itself()
+                existing = None if waited else await self._store.read(self.instance_id)
+                waited = existing is None or existing.status is not Status.ERROR
                 seen = await self._store.changed(self.instance_id, seen, 0.5)
+
+    def _refuse_itself(self) -> None:
+        """An instance that waits for its own end would wait for ever."""
+        caller = current.get()
+        if caller is None or caller.instance.root_task is None:
+            return
+        if caller.instance.record.instance_id == self.instance_id and caller.instance.store is self._store:
+            raise InstanceConflictError(
+                f"instance {self.instance_id!r} of {self.program.label} calls itself, and would wait for its own end; "
+                "give the inner call another id"
+            )
 
     async def _acquired_unpaused(self, initial: Record, attach: bool) -> tuple[Record, bool, bool]:
         """The same, once it does not stand still any more."""
@@ -322,45 +356,44 @@ class DurableRuntime:
         instance = Instance(self._store, record, self.program.settings, stays, longest_nap)
         branch = Branch(instance, self.program.plans)
         branch.task = instance.root_task = asyncio.current_task()
-        before = current.get()
-        current.set(branch)
-        try:
-            frame = start
-            asked: Sequence[Message] = ()
-            if frame is not None:
-                await instance.remember(anew=True)
-            else:
-                asked = await self._left(instance, messages)
-                state = record.state
-                assert state is not None
-                frame = await self._restored(branch, state)
-            await self._begun(instance, frame)
-            result = await self._controlled(instance, branch, frame, asked)
-        except _ENDS_OF_PROCESS:
-            raise
-        except Terminated as ended:
-            await instance.fail(asyncio.CancelledError(str(ended)), branch)
-            raise asyncio.CancelledError(str(ended)) from None
-        except Paused:
-            await instance.stand_still()
-            raise
-        except asyncio.CancelledError as cancelled:
-            if not is_interrupted():
-                await instance.fail(cancelled, branch)
-            raise
-        except BaseException as raised:
-            error = explained(raised)
+        with setting(current, branch):
             try:
-                if error is not instance.failure:
-                    await instance.fail(error, branch)
-                if error is raised:
-                    raise
-                raise error from raised
+                frame = start
+                asked: Sequence[Message] = ()
+                if frame is not None:
+                    await instance.remember(anew=True)
+                else:
+                    asked = await self._left(instance, messages)
+                    state = record.state
+                    assert state is not None
+                    frame = await self._restored(branch, state)
+                self._refuse_cancelled(instance, frame, asked)
+                await self._begun(instance, frame)
+                result = await self._controlled(instance, branch, frame, asked)
+            except _ENDS_OF_PROCESS:
+                raise
+            except Terminated as ended:
+                await instance.fail(asyncio.CancelledError(str(ended)), branch)
+                raise asyncio.CancelledError(str(ended)) from None
+            except Paused:
+                await instance.stand_still()
+                raise
+            except asyncio.CancelledError as cancelled:
+                if not is_interrupted():
+                    await instance.fail(cancelled, branch)
+                raise
+            except BaseException as raised:
+                error = explained(raised)
+                try:
+                    if error is not instance.failure:
+                        await instance.fail(error, branch)
+                    if error is raised:
+                        raise
+                    raise error from raised
+                finally:
+                    del error
             finally:
-                del error
-        finally:
-            current.set(before)  # a token would be refused where the event loop has died
-            instance.is_left(branch)
+                instance.is_left(branch)
         await instance.succeed(result)
         self._call_stack = CallStack()
         self._call_stack.last_result = result
@@ -393,6 +426,14 @@ class DurableRuntime:
         finally:
             listener.end()
 
+    def _refuse_cancelled(self, instance: Instance, frame: Frame, asked: Sequence[Message]) -> None:
+        """What was cancelled before it began never begins."""
+        cancels = [message.number for message in asked if message.name == CANCEL]
+        if cancels and instance.record.status is Status.ENQUEUED:
+            instance.obeyed.update(dict.fromkeys(cancels, True))
+            frame.close()
+            raise asyncio.CancelledError
+
     async def _begun(self, instance: Instance, frame: Frame) -> None:
         """Note that it runs."""
         try:
@@ -403,15 +444,13 @@ class DurableRuntime:
             raise
 
     async def _restored(self, branch: Branch, data: bytes) -> Frame:
-        token = finish_old.set(self.program.settings.on_change == "finish")
         try:
-            return await restored(branch, data)
+            with setting(finish_old, self.program.settings.on_change == "finish"):
+                return await restored(branch, data)
         except Exception as problem:
             error = _not_loaded(branch.instance.record, problem)
             branch.instance.failure = error  # nothing has run, so the record stays as it is
             raise error from problem.__cause__ if error is problem else problem
-        finally:
-            finish_old.reset(token)
 
 
 def _has_not_begun(record: Record) -> bool:

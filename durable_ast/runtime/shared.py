@@ -16,6 +16,7 @@ from typing import Any
 from ..state import snapshot
 from . import environment
 from .lost import Name, Needs, Outside
+from .put_off import PutOff, put_on
 from .unstaged import MISSING, NamingReader
 
 MARK = b"staged:"
@@ -51,16 +52,21 @@ def dumps(shared: Mapping[int, Any], outside: Outside) -> tuple[bytes, dict[int,
         return data, objects, {}
     cells = {id(cell): number for number, cell in shared.items() if _is_variable(cell)}
     names = _Names(outside, cells)
+    tried = PutOff(outside)
     stages = {
-        number: _stage(_content(obj) if id(obj) in cells else obj, outside, names) for number, obj in shared.items()
+        number: _stage(_content(obj) if id(obj) in cells else obj, outside, names, tried)
+        for number, obj in shared.items()
     }
     file = io.BytesIO()
-    pickler = snapshot.pickler(file, names)
+    put_off = PutOff(outside)
+    pickler = snapshot.pickler(file, names, put_off)
     facts: list[tuple[list[int], list[int]]] = []
-    for stage in sorted(set(stages.values())):
+    for stage in sorted({*stages.values(), *tried.managers()}):
         outside.used.clear()
+        put_off.entered = stage
         mine = [number for number in shared if stages[number] == stage]
-        pickler.dump({n: _content(obj) if id(obj := shared[n]) in cells else obj for n in mine})
+        part = {n: _content(obj) if id(obj := shared[n]) in cells else obj for n in mine}
+        pickler.dump((part, put_off.take(stage)))
         facts.append((sorted(Needs.of(outside.used).managers), mine))
     header = json.dumps([sorted(cells.values()), facts]).encode()
     data = MARK + snapshot.sealed(len(header).to_bytes(4, "little") + header + file.getbuffer())
@@ -80,9 +86,9 @@ def _content(cell: CellType) -> tuple[Any, ...]:
         return ()
 
 
-def _stage(value: Any, outside: Outside, names: _Names) -> int:
+def _stage(value: Any, outside: Outside, names: _Names, put_off: PutOff) -> int:
     outside.used.clear()
-    snapshot.pickler(io.BytesIO(), names).dump(value)
+    snapshot.pickler(io.BytesIO(), names, put_off).dump(value)
     return max(Needs.of(outside.used).managers, default=0)
 
 
@@ -125,7 +131,9 @@ class SharedReader:
         """Read what needs these managers, and no more."""
         while self._left and set(self._left[0][0]) <= set(entered):
             del self._left[0]
-            for number, obj in self._unpickler.load().items():
+            objects, attributes = self._unpickler.load()
+            put_on(attributes)
+            for number, obj in objects.items():
                 if number not in self._cells:
                     self.objects[number] = obj
                 elif obj:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CorruptStateError
 from ..state import snapshot
 from ..state.schema import Message, Outgoing
-from ..stores.base import check_event_name, check_instance_id
+from ..stores.names import check_event_name, check_instance_id
 from .branch import Branch, Park
 from .effects import NO_EFFECTS, Effects
 from .events import parked

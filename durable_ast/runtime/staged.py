@@ -24,6 +24,8 @@ from .call_stack import FunctionCall
 from .generators import flying
 from .intrinsics import LOST
 from .lost import PLAIN, Lost, Needs, Outside
+from .put_off import PutOff
+from .reentry import Around
 
 MARK = b"staged:"
 
@@ -43,14 +45,26 @@ class Staged:
     needs: list[Needs]
 
 
+class MadeOfItself(TypeError):
+    """A variable that the expression of a manager reads refers to that manager."""
+
+    def __init__(self, name: str, qualname: str, line: int) -> None:
+        super().__init__(f"{name!r}, with which a context manager is made, refers to that manager")
+        self.name, self.qualname, self.line = name, qualname, line
+
+
 class _Names:
     """The names in a staged stack: those from outside, and its own cells.
 
     The highest number of a manager that is needed tells the stage of what was pickled.
+
+    Attributes:
+        put_off: the attributes that wait for a manager, and put off nothing else.
     """
 
     def __init__(self, outside: Outside, cells: dict[int, int]) -> None:
         self._outside = outside
+        self.put_off = PutOff(outside)
         self._cells = cells
         self.named_cells: set[int] = set()
         self.stage = 0
@@ -74,7 +88,7 @@ class _Names:
         if isinstance(value, PLAIN) or (type(value) in (str, bytes) and self(value) is None):
             return 0
         self.stage = 0
-        snapshot.pickler(io.BytesIO(), self).dump(value)
+        snapshot.pickler(io.BytesIO(), self, PutOff(self._outside)).dump(value)
         return self.stage
 
 
@@ -105,7 +119,7 @@ def _dumps(calls: Sequence[FunctionCall], lost: Sequence[Lost], facts: Any, tail
     cells = {key: number for number, key in enumerate(own_cells)}
     names = _Names(outside, cells)
     file = io.BytesIO()
-    pickler = snapshot.pickler(file, names)
+    pickler = snapshot.pickler(file, names, names.put_off)
     own = [[item for item in lost if item.call == index] for index in range(len(calls))]
     header: list[Any] = [
         (
@@ -130,6 +144,8 @@ def _dumps(calls: Sequence[FunctionCall], lost: Sequence[Lost], facts: Any, tail
     for call, mine in zip(calls, own, strict=True):
         left = left[len(mine) :]
         if call.generator is not None:
+            if any(_is_made_of(item.manager, call.generator) for item in lost):
+                raise TypeError(f"{call.key.qualname}() is being left, and makes up a manager that cannot be saved")
             if mine:
                 raise TypeError(f"{call.key.qualname}() is being iterated over, inside of a manager of its own that "
                                 "cannot be saved")  # fmt: skip
@@ -141,7 +157,10 @@ def _dumps(calls: Sequence[FunctionCall], lost: Sequence[Lost], facts: Any, tail
             if index:
                 needs.append(Needs.of(used))
                 used.clear()
-            dump(part)
+                names.put_off.entered = mine[index - 1].number
+                dump((part, names.put_off.take(names.put_off.entered)))
+            else:
+                dump(part)
     dump(tail)
     needs.append(Needs.of(used))
     for key in names.named_cells & unsaved.keys():
@@ -149,6 +168,12 @@ def _dumps(calls: Sequence[FunctionCall], lost: Sequence[Lost], facts: Any, tail
     read = {id(cell) for call in calls for cell in call.cells.values()} | names.named_cells
     objects = {**snapshot.noted(pickler), **{key: cell for key, cell in own_cells.items() if key in read}}
     return Staged(bytes(file.getbuffer()), objects, needs)
+
+
+def _is_made_of(manager: Any, generator: Any) -> bool:
+    """Whether a manager goes through a generator; entered again, it has another one."""
+    inner = manager.manager if isinstance(manager, Around) else manager
+    return getattr(inner, "gen", None) is generator
 
 
 def _own_cells(calls: Sequence[FunctionCall], outside: Outside) -> dict[int, CellType]:
@@ -204,7 +229,7 @@ def _by_stage(
         parts[0][item.facts.name] = LOST
         early = next((name for name in item.facts.reads if placed.get(name, 0) > index), None)
         if early is not None:
-            raise TypeError(f"{early!r}, with which a context manager is made, refers to that manager")
+            raise MadeOfItself(early, call.key.qualname, item.facts.line)
     return parts
 
 
@@ -228,6 +253,7 @@ def _values(call: FunctionCall, mine: list[Lost], names: _Names, unsaved: dict[i
         values.update({name: call.operands[name] for name in reads if name in call.operands})
     for item in mine:
         values.pop(item.facts.name, None)
+        values.update(item.given_to(values))
     return values
 
 

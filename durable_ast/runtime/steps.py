@@ -2,13 +2,13 @@
 
 `perform` is what a call of a step awaits.  It finds out where it runs: awaited by a durable function
 it is a step of the instance, and its attempts are part of the state; inside of another step it is a
-unit of that step's journal; anywhere else it is a plain call with the same policy.
+unit of that step's journal; anywhere else it is a plain call, with the same policy if that holds
+everywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import sys
 import time
@@ -22,6 +22,7 @@ from ..state.snapshot import importable
 from .branch import Branch, drive
 from .call_stack import Waiting
 from .functions import frames
+from .imitation import wrap
 from .journal import Scope, enclosing
 from .retries import Policy
 from .running_branch import current
@@ -59,7 +60,7 @@ class Step(Generic[P, R]):
         _check_callable(fn)
         self.fn = fn
         self.policy = policy
-        functools.update_wrapper(self, fn)
+        wrap(self, fn)
         if not hasattr(self, "__name__"):  # an object that can be called
             self.__name__ = self.__qualname__ = type(fn).__qualname__
         self.name = name or f"{self.__module__}.{self.__qualname__}"
@@ -184,12 +185,17 @@ def step(fn: Any = None, *, name: str | None = None, **policy: Any) -> Any:
     >>> asyncio.run(order(orchestration_backend=DurableBackend(), instance_id="order-7"))
     'charged 7'
     """
+    return made(fn, name, Policy(**policy))
+
+
+def made(fn: Any, name: str | None, policy: Policy) -> Any:
+    """The step of a function; a decorator if that is None."""
     if name is not None and not isinstance(name, str):
         raise TypeError(f"the name of a step must be a str, not {type(name).__name__}")
-    checked = Policy(**policy)
-    if fn is None:
-        return lambda fn: Step(fn, name, checked)
-    return Step(fn, name, checked)
+    return Step(fn, name, policy) if fn is not None else lambda fn: Step(fn, name, policy)
+
+
+_PLAIN = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +208,7 @@ class Call:
         attempt: the number of the attempt, from 1.
         due: when it is due, in seconds since 1970; at once if it is None.
         deadline: when it is given up, in seconds since 1970.
+        is_plain: whether it is made as if its function were no step.
     """
 
     step: Step[..., Any]
@@ -211,6 +218,16 @@ class Call:
     attempt: int = 1
     due: float | None = None
     deadline: float | None = None
+    is_plain: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """When it is tried again."""
+        return _PLAIN if self.is_plain else self.step.policy
+
+    def outside(self) -> Call:
+        """The same outside of any instance."""
+        return self if self.step.policy.everywhere else replace(self, is_plain=True)
 
     def waiting(self) -> Waiting:
         """As what a checkpoint says that a frame waits for."""
@@ -218,12 +235,12 @@ class Call:
 
     def started(self) -> Call:
         """The same with its deadline, which counts from the first attempt on."""
-        total = self.step.policy.total_timeout
+        total = self.policy.total_timeout
         return self if total is None or self.deadline is not None else replace(self, deadline=time.time() + total)
 
     def after(self, error: BaseException) -> Call | None:
         """The next attempt, if there is one after this error."""
-        delay = self.step.policy.delay(error, self.attempt)
+        delay = self.policy.delay(error, self.attempt)
         if delay is None:
             return None
         due = time.time() + delay
@@ -233,11 +250,13 @@ class Call:
 
     async def run(self) -> Any:
         """Make the attempt."""
-        limit, total = self.step.policy.timeout, False
+        limit, what = self.policy.timeout, f"timeout of {self.policy.timeout} seconds"
         if self.deadline is not None:
-            left = self.deadline - time.time()
+            left, total = self.deadline - time.time(), f"total_timeout of {self.policy.total_timeout} seconds"
+            if left <= 0:  # what does not wait would run to its end in a scope that is over
+                raise TimeoutError(f"step {self.step.name}: the {total} ended before attempt {self.attempt}")
             if limit is None or left < limit:
-                limit, total = left, True
+                limit, what = left, total
         if limit is None:
             return await self._call()
         scope = asyncio.timeout(limit)
@@ -247,8 +266,7 @@ class Call:
         except TimeoutError as error:
             if not scope.expired():
                 raise
-            what = f"total_timeout of {self.step.policy.total_timeout}" if total else f"timeout of {limit}"
-            raise TimeoutError(f"step {self.step.name}: the {what} seconds ended in attempt {self.attempt}") from error
+            raise TimeoutError(f"step {self.step.name}: the {what} ended in attempt {self.attempt}") from error
 
     async def _call(self) -> Any:
         fn = self.step.fn
@@ -304,11 +322,12 @@ async def _inside(call: Call) -> Any:
     if outer is None:
         import uuid
 
-        return await _attempts(call, None, str(uuid.uuid4()))
-    path = outer.path_of(call.key or outer.key_of(call.step.name, (call.args, call.kwargs)))
+        return await _attempts(call.outside(), None, str(uuid.uuid4()))
+    arguments = call.args, call.kwargs
+    path = outer.path_of(outer.key_given(call.key, arguments) if call.key else outer.key_of(call.step.name, arguments))
     branch = outer.branch
     if branch is None:
-        return await _attempts(call, None, path)
+        return await _attempts(call.outside(), None, path)
     known = await branch.journal.lookup(path)
     if known is not None:
         return known.value

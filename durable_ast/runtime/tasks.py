@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ..state.snapshot import Reduced, register
 from .branch_task import BranchTask
 from .running_branch import current
+from .setting import setting
 
 _tasks: contextvars.ContextVar[Mapping[int, Any] | None] = contextvars.ContextVar("durable_ast.tasks", default=None)
 
 
-@contextlib.contextmanager
-def tasks_by_number(tasks: Mapping[int, Any]) -> Iterator[None]:
+def tasks_by_number(tasks: Mapping[int, Any]) -> AbstractContextManager[None]:
     """Inside, a graph that is read gets these tasks, by the numbers of their branches."""
-    token = _tasks.set(tasks)
-    try:
-        yield
-    finally:
-        _tasks.reset(token)
+    return setting(_tasks, tasks)
 
 
 class Elsewhere:

@@ -130,6 +130,7 @@ async def begin(transaction: Transaction) -> Connection:
     instance.region = transaction.region = branch.region = region = Region(branch, _NotYet())
     try:
         await instance.settled()
+        await instance.keep_texts()
         region.opened = await instance.store.begin(instance.record)
     except (StoreError, StaleOwnerError) as error:
         region.end()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import CellType, CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from ..compiler.constructs import Around, InFinal, InHandler, InLoop, InManager
+from ..compiler.constructs import Around, InAsyncWith, InFinal, InHandler, InLoop, InManager, InTurn
 from ..compiler.kinds import Leaving, PointKind
 from ..compiler.lowered import Point
 from ..compiler.names import OPERAND
@@ -114,14 +114,23 @@ def _hidden(
             taken.append(stack.pop(0)[1])
         return taken
 
+    def manager() -> Any:
+        (leave,) = take(Slot.EXIT)
+        owner = take(Slot.EXIT_OWNER)[0] if stack and stack[0][0] is Slot.EXIT_OWNER else None
+        return owner if owner is not None else leave.__self__
+
     for construct in around:
         match construct:
             case InLoop(iterator=name):
                 (hidden[name],) = take(Slot.ITERATOR)
+            case InTurn(going=going, iterator=iterator):
+                hidden[going] = True
+                if iterator is not None:
+                    (hidden[iterator],) = take(Slot.ITERATOR)
             case InManager(manager=name):
-                (leave,) = take(Slot.EXIT)
-                owner = take(Slot.EXIT_OWNER)[0] if stack and stack[0][0] is Slot.EXIT_OWNER else None
-                hidden[name] = owner if owner is not None else leave.__self__
+                hidden[name] = manager()
+            case InAsyncWith(manager=name, unfailed=unfailed):
+                hidden[name], hidden[unfailed] = manager(), True
             case InHandler(error=name):
                 take(Slot.PREVIOUS)
                 hidden[name] = next(handled)
@@ -133,8 +142,6 @@ def _hidden(
                     raise TypeError(f"cannot save {generator.__qualname__}(): it is leaving through a finally")
                 else:
                     hidden[completion.kind] = int(Leaving.NORMAL)
-            case _:
-                raise TypeError(f"cannot save {generator.__qualname__}(): it stands in an async with")
     operands = [name for name in live if name.startswith(OPERAND)]
     values = _operands(stack)
     if len(values) != len(operands) or any(slot is Slot.PARTIAL for slot, _ in stack):

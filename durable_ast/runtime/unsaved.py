@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import FunctionType, ModuleType
 
 from ..compiler.names import LOCAL, is_hidden
 from ..errors import NotPersistableError, NotPersistableWarning
-from ..state.snapshot import pickler
+from ..state.snapshot import failure, pickler
 from .call_stack import CallStack, FunctionCall
 from .frames import DrivenByHandError
 from .functions import resolve
 from .lost import Outside
+from .staged import MadeOfItself
+
+_MANAGERS = f"{__package__}.async_managers"
 
 _warned: set[tuple[str, int, str]] = set()
 
@@ -20,6 +26,31 @@ REMEDY = (
     "Create it where it is needed and let it go before the next await, open it in a `with` block (it is entered "
     "again after a crash), or tell durable_ast.resource() how to save it."
 )
+
+IN_AN_EXIT_STACK = (
+    "An exit stack cannot enter again what it has entered, because that was made elsewhere. Enter it in a `with` block "
+    "of its own; or open the stack in a function with @contextlib.asynccontextmanager that yields what it has entered, "
+    "and enter that function in a `with` block: it runs again after a crash."
+)
+
+MADE_BEFORE = "Make it in the `with` statement itself (`async with Client() as client`): that is carried out again."
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """A variable whose value keeps checkpoints away.
+
+    Attributes:
+        name: its name.
+        key: the id of its value.
+    """
+
+    name: str
+    key: int
+
+    def is_in(self, stack: CallStack) -> bool:
+        """Whether the value is still held."""
+        return any(self.name in call.locals and id(call.locals[self.name]) == self.key for call in stack.stack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +61,13 @@ class Problem:
     line: int
     what: str
     reason: str
+    remedy: str = REMEDY
+    blamed: Blamed | None = None
 
     @property
     def text(self) -> str:
         """The whole story, for an error."""
-        return f"{self.filename}:{self.line}: {self.what} cannot be saved ({self.reason}). {REMEDY}"
+        return f"{self.filename}:{self.line}: {self.what} cannot be saved ({self.reason}). {self.remedy}"
 
     def warn(self) -> None:
         """Say once that there is no checkpoint here."""
@@ -42,7 +75,7 @@ class Problem:
             self.filename,
             self.line,
             f"{self.what} cannot be saved ({self.reason}), so no checkpoint is taken while it is in use: a crash "
-            f"meanwhile runs everything since the last checkpoint again. {REMEDY}",
+            f"meanwhile runs everything since the last checkpoint again. {self.remedy}",
         )
 
 
@@ -63,8 +96,12 @@ def _warn_once(filename: str, line: int, text: str) -> None:
 
 
 def is_entering(stack: CallStack) -> bool:
-    """Whether a manager is being entered: if nothing of that can be saved, it is entered once more."""
-    return any(call.block in resolve(call.ref).compiled.managers.entering for call in stack.stack if call.block)
+    """Whether a manager is being entered, or one of `contextlib` is being left: if nothing of that can be saved,
+    it is entered or left once more."""
+    calls = stack.stack
+    if any(call.key.module == _MANAGERS for call in calls):
+        return True
+    return any(call.block in resolve(call.ref).compiled.managers.entering for call in calls if call.block)
 
 
 def explain_ended(ended: CallStack, starter: CallStack, error: Exception, names: Outside) -> Problem:
@@ -83,17 +120,58 @@ def explain_unsaved(stack: CallStack, error: Exception, names: Outside) -> Probl
         error: what was raised.
         names: names what need not be saved.
     """
+    if isinstance(error, MadeOfItself):
+        call = next(call for call in stack.stack if call.key.qualname == error.qualname)
+        value = {**call.operands, **call.locals}.get(error.name)
+        return _problem(call, _named(error.name, value), error, MADE_BEFORE, error.line)
+    remedy = IN_AN_EXIT_STACK if _has_entered(stack) else REMEDY
     for call in reversed(stack.stack):
         values = {**call.locals, **call.cells}
         for name, value in values.items():
             reason = _failure(value, names)
             if reason is not None:
-                return _problem(call, _named(name, value), reason)
+                found = _problem(call, _named(name, value) + _inside(name, value, names), reason, remedy)
+                return replace(found, blamed=Blamed(name, id(value)))
     reason = _failure(stack.waiting, names) or error
     what = "the value just awaited"
     if len(stack.waiting) > 1:
         what += f" ({type(stack.waiting[1]).__qualname__})"
-    return _problem(stack.stack[-1], what, reason)
+    return _problem(stack.stack[-1], what, reason, remedy)
+
+
+def _has_entered(stack: CallStack) -> bool:
+    """Whether a frame holds an exit stack that has entered something that cannot be saved."""
+    held = (value for call in stack.stack for value in call.locals.values())
+    return any(issubclass(type(value), ExitStacks) and failure(value) is not None for value in held)
+
+
+ExitStacks = (contextlib.ExitStack, contextlib.AsyncExitStack)
+
+
+def _inside(name: str, value: object, names: Outside) -> str:
+    """Which part of a value is to blame, where that is deep inside."""
+    path, part = "" if is_hidden(name) else name, value
+    for _ in range(_DEPTH):
+        inner = next(((way, inner) for way, inner in _parts(part) if _failure(inner, names) is not None), None)
+        if inner is None:
+            break
+        path, part = path + inner[0], inner[1]
+    return "" if part is value or not path else f", because of {path} ({_type_of(part)}),"
+
+
+_DEPTH = 5
+"""How far it is looked for what is to blame."""
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    """What a value holds, with the way there."""
+    if isinstance(value, dict):
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+    elif not isinstance(value, (type, FunctionType, ModuleType)) and not type(value).__module__.startswith("_"):
+        attributes = getattr(value, "__dict__", {})
+        yield from ((f".{name}", part) for name, part in attributes.items() if not name.startswith("_"))
 
 
 def _failure(value: object, names: Outside) -> Exception | None:
@@ -131,10 +209,12 @@ def _named(name: str, value: object) -> str:
     return f"{role} ({kind})"
 
 
-def _problem(call: FunctionCall, what: str, reason: Exception) -> Problem:
+def _problem(call: FunctionCall, what: str, reason: Exception, remedy: str = REMEDY, at: int | None = None) -> Problem:
     compiled = resolve(call.ref).compiled
     line = compiled.lowered.origin.lineno  # type: ignore[attr-defined]
-    if call.block:
+    if at is not None:
+        line = at
+    elif call.block:
         line = compiled.lowered.points[call.block - 1].origin.lineno  # type: ignore[attr-defined]
     text = " ".join(f"{type(reason).__name__}: {reason}".split())
-    return Problem(compiled.source.filename, line, f"{what} of {call.key.qualname}()", text)
+    return Problem(compiled.source.filename, line, f"{what} of {call.key.qualname}()", text, remedy)

@@ -21,6 +21,7 @@ from .call_stack import CallStack, FunctionCall
 from .functions import resolve
 from .generators import Later
 from .lost import Name
+from .put_off import put_on
 from .staged import MARK, Place
 
 
@@ -39,7 +40,7 @@ class Back(Protocol):
     def is_put_off(self, number: int, error: BaseException) -> bool:
         """Whether to enter a manager once more, though this was raised meanwhile."""
 
-    def leaf(self, waiting: Any, flights: list[BaseException]) -> Any:
+    def leaf(self, waiting: Any, flights: list[BaseException], callbacks: Sequence[Any] = ()) -> Any:
         """What the innermost call awaits."""
 
     def as_step(self, frame: Any) -> Any:
@@ -102,7 +103,9 @@ class Loader:
         """A manager is entered again; gives the locals that have waited for it."""
         await self.back.entered(self._number, manager, value)
         self._number = next(self._numbers, 0)
-        part: dict[str, Any] = self._read()
+        part: dict[str, Any]
+        part, attributes = self._read()
+        put_on(attributes)
         return part
 
     def is_put_off(self) -> bool:
@@ -199,8 +202,11 @@ def look(
             unpickler.load()  # an async generator is shown without its variables
             continue
         call.locals = {}
-        for _ in range(len(own) + 1):
-            call.locals.update(unpickler.load())
+        call.locals.update(unpickler.load())
+        for _ in own:
+            part, attributes = unpickler.load()
+            call.locals.update(part)
+            put_on(attributes)
         call.cells = {name: cell for name, cell in _found(places, cells, shared).items() if type(cell) is CellType}
         for name, cell in call.cells.items():
             if name in call.locals:

@@ -11,7 +11,7 @@ import contextvars
 import functools
 from typing import Any, TypeAlias
 
-from ..state.snapshot import Reduced, failure, place_of, register
+from ..state.snapshot import Reduced, failure, register
 from .running_branch import current
 
 Variables: TypeAlias = "tuple[tuple[contextvars.ContextVar[Any], Any], ...]"
@@ -22,9 +22,9 @@ _OWN = "durable_ast."
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_global(variable: contextvars.ContextVar[Any]) -> bool:
+def _is_found(variable: contextvars.ContextVar[Any]) -> bool:
     """Whether another process finds the variable; the search goes through all modules."""
-    return not variable.name.startswith(_OWN) and place_of(variable) is not None
+    return not variable.name.startswith(_OWN) and failure(variable) is None
 
 
 class Seen:
@@ -37,7 +37,7 @@ class Seen:
         """The variables of the running context that can be saved."""
         found: Variables = ()
         for variable, value in contextvars.copy_context().items():  # asked at each checkpoint, mostly for nothing
-            if _is_global(variable) and self._can_be_saved(variable, value):
+            if _is_found(variable) and self._can_be_saved(variable, value):
                 found += ((variable, value),)
         return found
 
@@ -63,6 +63,12 @@ def _reduce_token(token: contextvars.Token[Any]) -> Reduced:
     if current.get() is None:
         raise TypeError(
             "cannot save the token of a context variable outside of an instance: it is good in one task only"
+        )
+    reason = failure(token.var.get(None))
+    if reason is not None:  # the variable would be without it between now and then
+        raise TypeError(
+            f"cannot save the token of the context variable {token.var.name!r}: what that was set to cannot be saved: "
+            f"{type(reason).__name__}: {reason}"
         )
     if token.old_value is contextvars.Token.MISSING:
         return _token, (token.var,)

@@ -32,14 +32,29 @@ class File:
 
 
 class Redis:
-    """A server of its own that flushes each write."""
+    """A server of its own that flushes each write.
 
-    def __init__(self, folder: Path) -> None:
-        self._port = _free_port()
+    Args:
+        folder: where it keeps its files.
+        options: what else it is told.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._port = free_port()
         program = _redis_program()
         assert program is not None
         self._command = [program, "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder)]
-        self._command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"]
+        self._command += [
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--loglevel",
+            "warning",
+            *options,
+        ]
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.options: dict[str, Any] = {"lease": 1.5}
         self._start()
@@ -81,7 +96,7 @@ class Postgres:
         assert self._programs is not None
         # pytest's own folders are closed to the user that the server runs as
         self._folder = Path(tempfile.mkdtemp(prefix="chaos-postgres-"))
-        self._data, self._port = self._folder / "data", _free_port()
+        self._data, self._port = self._folder / "data", free_port()
         self._as_user: dict[str, Any] = {}
         if os.getuid() == 0:  # PostgreSQL does not run as root
             user = next(user for user in pwd.getpwall() if user.pw_name in ("postgres", "nobody"))
@@ -153,7 +168,7 @@ def _in_package(name: str, pattern: str) -> list[Path]:
     return sorted(Path(spec.origin).parent.glob(pattern))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -212,6 +212,16 @@ async def test_a_cancellation_that_comes_while_a_checkpoint_is_written_is_not_lo
 
 
 @anywhere()
+async def test_a_cancellation_of_the_root_that_has_not_arrived_is_saved():
+    await asyncio.gather(two("a"), two("b"))
+    try:
+        async with asyncio.timeout(-1):
+            await asyncio.sleep(0.001)  # a checkpoint, at the moment at which the time is over
+    except TimeoutError:
+        return await work("late")
+
+
+@anywhere()
 async def test_an_error_in_a_handler_knows_what_was_handled():
     async def failing():
         try:
@@ -249,10 +259,71 @@ async def test_a_local_class_is_one_class_in_every_branch():
         await work(name)
         raise Lost(name)
 
+    errors = await asyncio.gather(failing(1), failing(2), return_exceptions=True)
+    await work(3)
+    return [(type(error) is Lost, str(error)) for error in errors]
+
+
+@anywhere()
+async def test_no_other_branch_runs_where_plain_asyncio_would_not_suspend():
+    order = []
+
+    async def other():
+        order.append("other")
+
+    task = asyncio.create_task(other())
+    for number in range(3):
+        await work(number, turns=0)
+        order.append(number)
+    await task
+    return order
+
+
+@anywhere()
+async def test_a_waiter_is_cancelled_before_the_one_who_cancelled_it_goes_on():
+    queue = asyncio.Queue(1)
+    queue.put_nowait(1)
+    putting = asyncio.create_task(queue.put(2))
+    await asyncio.sleep(0)
+    await work("waits", turns=0)
+    putting.cancel()
+    await work("cancelled", turns=0)
+    queue.get_nowait()
+    await work("there is room", turns=0)
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(failing(1))
-            group.create_task(failing(2))
-    except ExceptionGroup as error:
-        await work(3)
-        return [(type(each) is Lost, str(each)) for each in error.exceptions]
+        await putting
+    except asyncio.CancelledError:
+        await work("cleaning up", turns=0)
+        return "cancelled", queue.qsize()
+
+
+@anywhere()
+async def test_a_sleeper_is_cancelled_although_its_time_is_up():
+    async def sleeps():
+        try:
+            await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            return "cancelled", await work("cleaning up")
+
+    task = asyncio.create_task(sleeps())
+    await asyncio.sleep(0)
+    await work("sleeps", turns=0)
+    task.cancel()
+    await work("cancelled", turns=0)
+    return await task
+
+
+@anywhere()
+async def test_a_branch_that_is_cancelled_before_it_begins_never_does():
+    async def never():
+        await work("never")
+
+    task = asyncio.create_task(never())
+    await work("made", turns=0)
+    task.cancel()
+    await work("cancelled", turns=0)
+    try:
+        await task
+    except asyncio.CancelledError:
+        await work("known", turns=0)
+        return "cancelled"

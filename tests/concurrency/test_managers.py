@@ -4,6 +4,7 @@ Each is entered again when the instance goes on, and the branches that use it fi
 """
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -282,3 +283,60 @@ async def test_cancelled_while_it_comes_back():
         await task
     assert sorted(name for kind, name in LOG if kind == "end") == [("a", "cleaned"), ("b", "cleaned")]
     assert OPEN == []
+
+
+@contextlib.asynccontextmanager
+async def at_work(*names):
+    """Tasks that run while the block does."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(two(name)) for name in names]
+        yield tasks
+        await work("leaving")
+
+
+async def two(name):
+    return await work((name, 1)), await work((name, 2))
+
+
+@anywhere(at_least=5)
+async def test_a_group_in_a_generator_that_is_a_manager():
+    async with at_work("a", "b") as tasks:
+        await work("inside")
+    return [task.result() for task in tasks], await work("end")
+
+
+@anywhere(late=True)
+async def test_what_fails_inside_cancels_what_is_at_work():
+    try:
+        async with at_work("a", "b") as tasks:
+            await work("inside", 0)
+            raise LookupError("inside")
+    except* LookupError as errors:
+        text = [str(error) for error in errors.exceptions]
+    return text, [task.done() for task in tasks], await work("end")
+
+
+@anywhere()
+async def test_a_group_in_an_exit_stack():
+    async with contextlib.AsyncExitStack() as stack:
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [group.create_task(two(name)) for name in "ab"]
+        await work("inside")
+    return [task.result() for task in tasks], await work("end")
+
+
+class Pool:
+    """Gives connections, which cannot be saved."""
+
+    async def __aenter__(self):
+        self.connection = await Client("pooled").__aenter__()
+        return self.connection
+
+    async def __aexit__(self, *error):
+        await self.connection.__aexit__(*error)
+
+
+@anywhere()
+async def test_branches_that_use_what_a_pool_has_given():
+    async with Pool() as connection:
+        return await asyncio.gather(*(fetch(connection, name) for name in "ab")), await work("inside")

@@ -33,19 +33,19 @@ async def two(name):
 
 
 async def in_a_group():
-    async with asyncio.timeout(0.1), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(0.5), asyncio.TaskGroup() as group:
         tasks = [group.create_task(two(name)) for name in "ab"]
     return [task.result() for task in tasks], await work("after")
 
 
 async def in_a_gather():
-    async with asyncio.timeout(0.1):
+    async with asyncio.timeout(0.5):
         results = await asyncio.gather(two("a"), two("b"))
     return results, await work("after")
 
 
 async def in_time():
-    return await asyncio.wait_for(two("a"), 0.1), await work("after")
+    return await asyncio.wait_for(two("a"), 0.5), await work("after")
 
 
 @pytest.mark.parametrize("function", [in_a_group, in_a_gather, in_time])
@@ -54,10 +54,43 @@ async def test_a_deadline_that_passes_while_no_process_is_there(function):
     store = LoggingStore()
     result = await outcome(run(function, (), store, {}, {}))
     assert result[0] == "returned"
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.5)
     for _, state in store.states[1:]:
         late = await outcome(run(function, (), LoggingStore(state), {}, {}))
         assert late == result or late[1][0] == (TimeoutError, "")
+
+
+async def one_in_time():
+    async def slow():
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await work("late")
+
+    tasks = [asyncio.create_task(slow()), asyncio.create_task(work("in time")._run())]
+    seen = []
+    try:
+        for done in asyncio.as_completed(tasks, timeout=1):
+            seen.append(await done)
+    except TimeoutError:
+        tasks[0].cancel()
+        await asyncio.wait(tasks)
+    return seen
+
+
+async def test_what_was_done_in_time_is_not_lost_with_its_process():
+    class Until(LoggingStore):
+        async def save(self, instance_id, state):
+            if not is_late:
+                await super().save(instance_id, state)
+
+    store, is_late = Until(), False
+    running = asyncio.create_task(run(one_in_time, (), store, {}, {}))
+    await asyncio.sleep(0.7)  # both are done or waiting, and it is not yet late
+    is_late = True
+    assert await running == ["in time"]
+    _, state = store.states[-1]
+    assert await run(one_in_time, (), LoggingStore(state), {}, {}) == ["in time"]
 
 
 async def test_a_timer_waits_for_its_moment():

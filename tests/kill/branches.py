@@ -1,8 +1,10 @@
 """Functions with several branches, to be killed."""
 
 import asyncio
+import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
 from typing import NoReturn, Self
 
 from durable_ast import make_durable
@@ -120,6 +122,46 @@ async def connected() -> tuple[list[int], list[int]]:
     async with Line() as line:
         totals = await asyncio.gather(*(through(line, number, results) for number in range(6)))
     return totals, sorted(results)
+
+
+@contextlib.asynccontextmanager
+async def lines(*names: str) -> AsyncIterator[tuple[Line, ...]]:
+    """Opens some connections."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield tuple([await stack.enter_async_context(Line()) for _ in names])
+
+
+class Exchange:
+    """Holds its connections, and has to be there to open them."""
+
+    line: Line
+
+    def __init__(self) -> None:
+        self.names = "ab"
+        self.seen: list[int] = []
+
+    async def run(self) -> list[int]:
+        """Four branches of twenty steps; all use what it holds."""
+        async with Line() as self.line, lines(*self.names) as (self.first, other):
+            totals = await asyncio.gather(*(self.talk(number, other) for number in range(4)))
+        del self.line, self.first
+        return totals
+
+    async def talk(self, number: int, other: Line) -> int:
+        """A branch."""
+        total = 0
+        for index in range(LENGTH):
+            total += await (self.line, self.first, other)[index % 3].get(number * LENGTH + index)
+        self.seen.append(number)
+        return total
+
+
+@make_durable
+async def exchanged() -> tuple[list[int], list[int]]:
+    """An object whose attributes are connections."""
+    exchange = Exchange()
+    totals = await exchange.run()
+    return totals, sorted(exchange.seen)
 
 
 async def cleans(number: int) -> None:

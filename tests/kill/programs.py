@@ -160,6 +160,39 @@ async def stubborn(number: int) -> int:
     return work(number)
 
 
+@durable_step(retries=10**6, backoff=constant(0.02), total_timeout=2)
+async def hopeless() -> None:
+    """Fails until its time is over, which goes on while no process is there."""
+    log("attempt", current_step().attempt)  # type: ignore[union-attr]
+    raise ConnectionError("down")
+
+
+@make_durable
+async def gives_up() -> str:
+    """A hopeless step."""
+    try:
+        await hopeless()
+    except (ConnectionError, TimeoutError) as error:
+        return type(error).__name__
+    return "no error"
+
+
+@durable_step(retries=1, backoff=constant(1.5))
+async def waits_between() -> int:
+    """Fails once, then waits long."""
+    attempt = current_step().attempt  # type: ignore[union-attr]
+    log("attempt", attempt, time.time())
+    if attempt == 1:
+        raise ConnectionError("down")
+    return attempt
+
+
+@make_durable
+async def tries_later() -> int:
+    """A step that is tried again when it is due."""
+    return await waits_between()
+
+
 @durable_step
 async def unit(number: int, turns: int) -> int:
     """Ends later than those that were started after it."""

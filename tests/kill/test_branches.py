@@ -78,6 +78,17 @@ def test_branches_inside_of_connections(killer):
     assert sum(totals) == sum(number * number for number in range(6 * LENGTH))
 
 
+def test_connections_that_an_object_holds(killer):
+    run_killed(killer, "exchanged", 12, 16)
+    for number in range(4):
+        steps = steps_of(killer, number)
+        assert repeats(steps) <= killer.kills
+        assert {step for _, step in steps} == set(range(LENGTH))
+    totals, seen = killer.result("it")
+    assert seen == list(range(4))
+    assert sum(totals) == sum(number * number for number in range(4 * LENGTH))
+
+
 def test_a_cancel_from_outside_and_kills_while_it_cleans_up(killer):
     process = killer.start("run", "cleaning", "it")
     wait_until(lambda: sum(kind == "waiting" for _, kind, *_ in killer.lines()) == 3)

@@ -345,3 +345,46 @@ async def test_the_attempts_of_a_unit_go_on_being_counted():
 def attempts_in(log):
     """The attempts that are counted; a unit that has failed for good begins anew with the step around it."""
     return [entry for entry in log if entry[0] != "hopeless"]
+
+
+@step
+async def sold(item):
+    note(("sold", item))
+    return item
+
+
+@step
+async def sells(items):
+    return await asyncio.gather(*(sold(item, step_id="sale") for item in items))
+
+
+@step
+async def sells_in_turn(items):
+    return [await sold(item, step_id="sale") for item in items]
+
+
+@step
+async def sells_once():
+    return [await sold("tea", step_id="sale") for _ in range(3)]
+
+
+@pytest.mark.parametrize("sale", [sells, sells_in_turn])
+@pytest.mark.parametrize("durably", [True, False])
+async def test_two_calls_with_one_name_are_refused(sale, durably):
+    async def shop():
+        return await sale(["tea", "milk"])
+
+    LOG.clear()
+    call = make_durable(shop)(orchestration_backend=DurableBackend(), instance_id="it") if durably else shop()
+    with pytest.raises(ValueError, match=r"step_id 'sale' was given to two calls inside of step .*sells"):
+        await call
+    assert ("sold", "milk") not in LOG
+
+
+async def test_a_call_with_a_name_is_made_once():
+    async def shop():
+        return await sells_once()
+
+    LOG.clear()
+    assert await make_durable(shop)(orchestration_backend=DurableBackend(), instance_id="it") == ["tea"] * 3
+    assert LOG == [("sold", "tea")]

@@ -1,10 +1,14 @@
 """Steps: run whole, tried again, told apart."""
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import pickle
+import threading
+import typing
 
+import anyio
 import pytest
 
 from durable_ast import (
@@ -23,7 +27,7 @@ from durable_ast import (
 )
 
 from ..effects import LOG, note, turn
-from ..everywhere import everywhere
+from ..everywhere import RecordingStore, everywhere
 
 
 @step
@@ -174,7 +178,7 @@ async def test_a_timeout_is_an_error_of_its_attempt():
 
 
 async def test_all_attempts_end_with_the_total_timeout():
-    with pytest.raises(OSError, match="down"):
+    with pytest.raises(OSError, match=r"down|ended before attempt"):
         await never_works()
     with pytest.raises(TimeoutError, match=r"total_timeout of 0.01 seconds"):
         await hangs()
@@ -193,7 +197,7 @@ async def run(function, *args, store=None, instance_id="it"):
 
 @pytest.mark.parametrize("function", [never_ends, hangs])
 async def test_timeouts_hold_in_an_instance(function):
-    with pytest.raises(TimeoutError, match="seconds ended in attempt"):
+    with pytest.raises(TimeoutError, match=r"seconds ended (in|before) attempt"):
         await run(function)
 
 
@@ -388,3 +392,161 @@ async def test_steps_without_checkpoints():
     backend = DurableBackend()
     attempts, *found = await program(orchestration_backend=backend, instance_id="it")
     assert attempts == 3 and len(set(found)) == 3
+
+
+@everywhere()
+async def test_calls_that_are_made_before_they_are_awaited():
+    calls = [add(number) for number in range(3)]
+    named = {"a": add(5), "b": succeeds_in(2, "b"), "thread": add_in_thread(1, 2)}
+    totals = [await call for call in calls]
+    for name in named:
+        totals.append(await named[name])
+    try:
+        await calls[0]
+    except RuntimeError as error:
+        return totals, str(error)
+
+
+@step(retries=9, backoff=backoff.constant(0.01), total_timeout=0.2)
+async def hopeless():
+    note(current_step().attempt)
+    raise OSError("down")
+
+
+@step
+async def tries(function):
+    return await function()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_no_attempt_begins_after_the_time_of_all(inside):
+    async def calls():
+        return await (tries(hopeless) if inside else hopeless())
+
+    LOG.clear()
+    first = RecordingStore()
+    with pytest.raises(OSError, match="down"):
+        await make_durable(calls)(orchestration_backend=DurableBackend(first), instance_id="it")
+    state = next(state for executed, state in first.states if executed == 2)
+    await asyncio.sleep(0.2)
+    LOG.clear()
+    store = RecordingStore(state)
+    with pytest.raises(TimeoutError, match=r"hopeless: the total_timeout of 0.2 seconds ended before attempt 3"):
+        await make_durable(calls)(orchestration_backend=DurableBackend(store), instance_id="it")
+    assert LOG == []
+
+
+REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
+
+
+@step
+def request_in_thread(number):
+    note((number, REQUEST.get(), threading.current_thread() is threading.main_thread()))
+    REQUEST.set("of the thread")
+    return REQUEST.get()
+
+
+@everywhere()
+async def test_a_thread_sees_the_context_of_its_caller():
+    REQUEST.set("a")
+    first = await request_in_thread(1)
+    REQUEST.set("b")
+    return first, await request_in_thread(2), REQUEST.get()
+
+
+class AsyncCall:
+    async def __call__(self, value):
+        return note(("async call", value))
+
+
+class SyncCall:
+    def __call__(self, value):
+        return note(("call", value))
+
+    async def method(self, value):
+        return note(("method", value))
+
+    @classmethod
+    def of_the_class(cls, value):
+        return note((cls.__name__, value))
+
+
+@everywhere()
+async def test_whatever_can_be_called_can_be_a_step():
+    target = SyncCall()
+    return [
+        await step(AsyncCall())(1),
+        await step(target)(2),
+        await step(target.method)(3),
+        await step(SyncCall.of_the_class)(4),
+        await step(functools.partial(target.method, 5))(),
+        await step(functools.partial(AsyncCall(), value=6))(),
+        await step(lambda: note("lambda"))(),
+        await step(len)([1, 2]),
+        await step("abc".upper)(),
+        await step(int)("7"),
+        await step(asyncio.sleep)(0, "slept"),
+        [await add(number) for number in range(2)],
+        {number: await add(number) for number in range(2)},
+        f"{await add(3)}",
+    ]
+
+
+@step
+async def in_a_task_group(items):
+    """As a library does that knows of no steps."""
+    done = {}
+
+    async def one(item):
+        done[item] = await add(item)
+
+    async with anyio.create_task_group() as group:
+        for item in items:
+            group.start_soon(one, item)
+    return sorted(done.items())
+
+
+@step
+async def in_a_callback():
+    """A step that is called by what the event loop calls."""
+    loop = asyncio.get_running_loop()
+    result, tasks = loop.create_future(), []
+
+    def called():
+        tasks.append(loop.create_task(add(7)))
+        tasks[0].add_done_callback(lambda task: result.set_result(task.result()))
+
+    loop.call_soon(called)
+    return await result
+
+
+async def test_steps_that_a_library_calls_run_once():
+    async def both():
+        return await in_a_task_group([1, 2, 3]), await in_a_callback()
+
+    store = RecordingStore()
+    LOG.clear()
+    expected = await make_durable(both)(orchestration_backend=DurableBackend(store), instance_id="it")
+    assert expected == ([(1, 2), (2, 3), (3, 4)], 8)
+    recorded = 0
+    for _, state in store.states:
+        LOG.clear()
+        backend = DurableBackend(RecordingStore(state))
+        assert await make_durable(both)(orchestration_backend=backend, instance_id="it") == expected
+        left = sum(line[0] == "add" for line in LOG)
+        assert 4 - left >= recorded, "what had been recorded ran again"
+        recorded = 4 - left
+    assert recorded == 4 and len(store.states) > 5
+
+
+async def test_annotations_are_those_of_the_function():
+    @step
+    async def charged(amount: int, currency: str = "EUR") -> bool:
+        return bool(currency)
+
+    @make_durable
+    async def billed(amount: int) -> bool:
+        return await charged(amount)
+
+    assert typing.get_type_hints(charged) == {"amount": int, "currency": str, "return": bool}
+    assert typing.get_type_hints(billed) == {"amount": int, "return": bool}

@@ -27,7 +27,7 @@ async def backend(tmp_path):
 
 
 def query(backend, text):
-    with contextlib.closing(sqlite3.connect(backend.store.path)) as connection:
+    with contextlib.closing(sqlite3.connect(backend.state_store.path)) as connection:
         return connection.execute(text).fetchall()
 
 
