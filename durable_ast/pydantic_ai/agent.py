@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from copy import copy
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from pydantic_ai.tools import AgentDepsT
 from pydantic_ai.usage import RunUsage
 
 from ..runtime.running_branch import current
+from ..runtime.setting import setting
 from ..runtime.steps import Step, step
 from ..state import snapshot
 from ..workflow import Handle, Workflow
@@ -28,6 +30,7 @@ from .durability import MODEL_DEFAULTS, TOOL_DEFAULTS, Approvals, AstDurability
 from .lookalikes import _AgentRunResult
 from .names import _run_id_for_agent, found, remember
 from .results import restored, stored
+from .retold import Audience, retold
 from .streams import listener
 from .surroundings import as_a_whole, scope_of, warn_once
 
@@ -90,6 +93,7 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         self.wf = wf
         self._name: str = name or agent.name or "agent"
         self._models = dict(models or {})
+        self._model_in_place: ContextVar[Any] = ContextVar("durable_ast.pydantic_ai.model_in_place", default=None)
         self._handler = event_stream_handler
         self._model_config = over(MODEL_DEFAULTS, model_task_config)
         self._tool_config = over(TOOL_DEFAULTS, tool_task_config)
@@ -160,8 +164,11 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         usage = options.get("usage")
         before = copy(usage)
         run_id = self._id_of(call, run_id)
-        outcome = await self._listened(event_stream_handler, self._runs.run(run_id, self, run_id, call))
+        audience = None if event_stream_handler is None else Audience(event_stream_handler)
+        outcome = await self._listened(audience, self._runs.run(run_id, self, run_id, call))
         result = restored(outcome, self._output_spec(call))
+        if audience is not None and not audience.was_told and isinstance(result, AgentRunResult):
+            await audience(self._context_of(call, result), retold(result))
         if usage is not None and usage == before:
             usage.incr(result.usage - before)
         return result
@@ -191,11 +198,8 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         return _run_id_for_agent(self._name, call.prompt, run_id, call.deps, call.options)
 
     async def _listened(self, handler: EventStreamHandler[Any] | None, run: Coroutine[Any, Any, T]) -> T:
-        token = listener.set(handler)
-        try:
+        with setting(listener, handler):
             return await run
-        finally:
-            listener.reset(token)
 
     async def _run_inside(self, call: AgentCall, run_id: str | None) -> Any:
         """Run the agent as part of the running step."""
@@ -208,9 +212,33 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         with scope_of(f"agent {self._name}"):
             return await super().run(call.prompt, run_id=run_id, **options)
 
+    def _context_of(self, call: AgentCall, result: AgentRunResult[Any]) -> RunContext[Any]:
+        """The context of a run that has ended."""
+        return RunContext(
+            deps=call.deps,
+            model=_model_of(self.wrapped),
+            usage=result.usage,
+            prompt=call.prompt,
+            messages=result.all_messages(),
+            run_id=result.run_id,
+        )
+
     def _output_spec(self, call: AgentCall) -> Any:
         own = "output_type" if isinstance(self.wrapped, AbstractAgent) else "_output_type"
         return call.options.get("output_type") or getattr(self.wrapped, own, None)
+
+    @contextmanager
+    def override(self, **options: Any) -> Iterator[None]:
+        """Put something in the place of what the agent has; the arguments are those of `Agent.override`.
+
+        A process that goes on with the run later has to do the same.
+        """
+        token = self._model_in_place.set(options.get("model"))
+        try:
+            with self.wrapped.override(**options):
+                yield
+        finally:
+            self._model_in_place.reset(token)
 
     def iter(self, *args: Any, **options: Any) -> Any:
         """Run the agent node by node; the arguments are those of `Agent.iter`.
@@ -272,10 +300,10 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
             yield run
 
     def _durability(self, model: Any) -> AstDurability[AgentDepsT]:
-        models = {**self._models, "run": model} if isinstance(model, Model) else self._models
+        given = {"run": model, "override": self._model_in_place.get()}
         return AstDurability(
             name=self._name,
-            models=models,
+            models={**self._models, **{name: model for name, model in given.items() if isinstance(model, Model)}},
             event_stream_handler=self._handler,
             model_task_config=self._model_config,
             tool_task_config=self._tool_config,
@@ -307,7 +335,7 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         return call(tool_name, dict(tool_args), deps, **options)
 
     async def _call_tool(self, name: str, args: dict[str, Any], deps: Any) -> Any:
-        ctx = RunContext(deps=deps, model=_caller_of_tools(self.wrapped), usage=RunUsage(), tool_name=name)
+        ctx = RunContext(deps=deps, model=_model_of(self.wrapped), usage=RunUsage(), tool_name=name)
         known: list[str] = []
         for toolset in self.wrapped.toolsets:
             async with toolset:
@@ -405,8 +433,8 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         return f"<durable agent {self._name!r}>"
 
 
-def _caller_of_tools(agent: AbstractAgent[Any, Any]) -> Model:
-    """The model in the context of a tool that no model calls; making one from its name may need a key."""
+def _model_of(agent: AbstractAgent[Any, Any]) -> Model:
+    """The model in a context where no model is called; making one from its name may need a key."""
     return agent.model if isinstance(agent.model, Model) else TestModel()
 
 

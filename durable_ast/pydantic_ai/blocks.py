@@ -19,6 +19,7 @@ from pydantic_ai.capabilities.abstract import AbstractCapability, WrapRunHandler
 from ..runtime.branch import Branch
 from ..runtime.control import is_interrupted
 from ..runtime.running_branch import current
+from ..runtime.setting import setting
 
 
 class Block:
@@ -64,29 +65,24 @@ class Block:
         Args:
             run: starts the workflow of the run, in which `as_step` is called.
         """
-        token = handed.set(self)
-        try:
+        with setting(handed, self):
             running = asyncio.ensure_future(run())
-        finally:
-            handed.reset(token)
         entered = asyncio.ensure_future(self._entered())
         await asyncio.wait([running, entered], return_when=asyncio.FIRST_COMPLETED)
         if not self.is_taken:
             entered.cancel()
             yield await running
             return
-        current.set(self._branch.result())
-        try:
-            yield None
-        except (GeneratorExit, KeyboardInterrupt, SystemExit):
-            raise  # the process is ending, the run is not
-        except BaseException as error:
-            await self._leave(running, error)
-            raise
-        else:
-            await self._leave(running, None)
-        finally:
-            current.set(None)
+        with setting(current, self._branch.result()):
+            try:
+                yield None
+            except (GeneratorExit, KeyboardInterrupt, SystemExit):
+                raise  # the process is ending, the run is not
+            except BaseException as error:
+                await self._leave(running, error)
+                raise
+            else:
+                await self._leave(running, None)
         if not running.cancelled():
             running.result()  # it is stored, or says why not
 

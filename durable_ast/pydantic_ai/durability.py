@@ -43,6 +43,7 @@ from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 from ..backoff import exponential
 from ..errors import NotPersistableError
 from ..runtime.journal import Run, current_run, enclosing
+from ..runtime.setting import setting
 from .approvals import decided
 from .config import TaskConfig, over
 from .output_functions import is_effectful, processed_once
@@ -235,13 +236,11 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
 
         is_named = _ASKS_FOR_RUN_IDS or not _is_random(ctx.run_id)
         name = (ctx.run_id if is_named else self.get_default_run_id()) or ""
-        token = run_name.set(name)
         try:
             async with failures_of_run(port):
-                with Agent.using_sleep(sleep), self._waits_for_events(port, name):
+                with setting(run_name, name), Agent.using_sleep(sleep), self._waits_for_events(port, name):
                     return await super().wrap_run(ctx, handler=handler)
         finally:
-            run_name.reset(token)
             await port.settled()
 
     def _waits_for_events(self, port: Run, run: str) -> AbstractContextManager[object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass, replace
@@ -21,7 +21,6 @@ from pydantic import TypeAdapter
 from pydantic_ai import RunContext
 from pydantic_ai.durable_exec import (
     JSON_CODEC,
-    CallToolResult,
     DurableOperationId,
     EventStreamHandlerId,
     JournalCallableOperationBackend,
@@ -38,6 +37,7 @@ from pydantic_ai.usage import RunUsage
 from ..errors import DurableError
 from ..runtime.journal import Run, current_run
 from ..runtime.retries import Policy
+from ..runtime.setting import setting
 from ..runtime.steps import Step
 from ..runtime.steps import unit as run_unit
 from .config import policy_of
@@ -46,7 +46,10 @@ _USAGE = TypeAdapter(RunUsage)
 JSON_CODEC.load(
     ModelResponse, {"parts": [], "kind": "response"}
 )  # pydantic prepares for these now, not in the first run
-JSON_CODEC.load(CallToolResult, {"result": None, "kind": "tool_return"})
+with suppress(ImportError):  # older versions keep it to themselves
+    from pydantic_ai.durable_exec import CallToolResult
+
+    JSON_CODEC.load(CallToolResult, {"result": None, "kind": "tool_return"})
 
 _IS_STREAM_A_RESPONSE = tuple(map(int, pydantic_ai.__version__.split(".")[:2])) >= (2, 60)
 """Whether pydantic-ai records the same for a streamed response as for one that came at once."""
@@ -173,15 +176,13 @@ async def failures_of_run(port: Run) -> AsyncIterator[None]:
     """Around the run of an agent: if it fails itself, its units that have failed are tried again when it is called
     again."""
     failed: list[str] = []
-    token = _failures.set(failed)
-    try:
-        yield
-    except Exception as error:
-        if failed and not isinstance(error, DurableError):
-            await port.forget(failed)
-        raise
-    finally:
-        _failures.reset(token)
+    with setting(_failures, failed):
+        try:
+            yield
+        except Exception as error:
+            if failed and not isinstance(error, DurableError):
+                await port.forget(failed)
+            raise
 
 
 def add_spent(ctx: RunContext[Any], entry: Mapping[str, Any]) -> None:
@@ -193,11 +194,8 @@ def add_spent(ctx: RunContext[Any], entry: Mapping[str, Any]) -> None:
 async def _attempt(unit: Unit, body: Callable[[], Awaitable[object]]) -> dict[str, Any]:
     """Run a unit; gives its entry in the journal."""
     unit.ran = True
-    token = _unit.set(unit)
-    try:
+    with setting(_unit, unit):
         entry = {"result": await body()}
-    finally:
-        _unit.reset(token)
     spent = unit.spent()
     if spent is not None:
         entry["spent"] = _USAGE.dump_python(spent, mode="json")

@@ -7,7 +7,7 @@ import pytest
 from pydantic_ai import RunContext, UsageLimitExceeded, UsageLimits
 from pydantic_ai.capabilities import AbstractCapability
 
-from durable_ast import InMemoryStore, Workflow
+from durable_ast import DurableBackend, InMemoryStore, Workflow, make_durable
 from durable_ast.pydantic_ai import AstDurability, DurableAgent, TaskConfig
 
 from ..everywhere import RecordingStore
@@ -243,3 +243,48 @@ async def test_an_agent_with_the_capability_in_a_workflow():
         await made(Death("after what else?"))("hay")
     assert await made(Death())("hay") == ["found 4", "found 4"]
     assert LOG == ["model 0", "look", "model 1", "model 1", "model 0", "look", "model 1"]
+
+
+@pytest.mark.filterwarnings("ignore::durable_ast.NotPersistableWarning")
+@pytest.mark.parametrize("way", ["iter", "stream", "events"])
+async def test_a_block_of_an_agent_with_the_capability_begins_again(way):
+    """What it goes through cannot be made again in its middle, and what the agent had finished is not done again."""
+    turns = [call("look", "a", where="a")], [call("look", "b", where="b")], "done"
+    agent = scripted(*turns, capabilities=[AstDurability()])
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        note(f"look {where}")
+        return where
+
+    @make_durable
+    async def program() -> list[str]:
+        seen = []
+        await asyncio.sleep(0)
+        if way == "iter":
+            async with agent.iter("go") as run:
+                async for node in run:
+                    seen.append(type(node).__name__)
+                seen.append(run.result.output)
+                await asyncio.sleep(0)
+        elif way == "stream":
+            async with agent.run_stream("go") as stream:
+                seen.append(await stream.get_output())
+                await asyncio.sleep(0)
+        else:
+            async with agent.run_stream_events("go") as events:
+                async for event in events:
+                    seen.append(event.event_kind)
+        await asyncio.sleep(0)
+        note("after")
+        return seen
+
+    store = RecordingStore()
+    expected = await program(orchestration_backend=DurableBackend(store), instance_id="it")
+    effects = list(LOG)
+    assert effects == ["model 0", "look a", "model 1", "look b", "model 2", "after"]
+    for executed, state in store.states:
+        LOG.clear()
+        backend = DurableBackend(RecordingStore(state))
+        assert await program(orchestration_backend=backend, instance_id="it") == expected
+        assert effects[executed:] == LOG

@@ -82,6 +82,9 @@ async def test_words_come_one_by_one_and_the_approval_by_another_request(page):
     assert (await agent.wf.handle("it").info()).status is Status.SUCCESS
     again = await shown(page(agent), "it")
     assert type(again[-1]) is type(events[-1]) and LOG == ["model", "pay", "model"]
+    assert [event.delta for event in again if getattr(event, "delta", None) == "thank you"], (
+        "whoever asks again sees it"
+    )
 
 
 @pytest.mark.parametrize("page", [ag_ui, vercel])

@@ -227,3 +227,45 @@ async def test_a_long_log(monkeypatch):
     for after in (0, 3, 4, 5, len(events) - 1):
         assert [item async for item in agent.events("it", after=after)] == events[after:]
     assert json.dumps(events)
+
+
+def whole(events):
+    """The events without those that tell of parts of parts; the result itself is another object each time."""
+    return [
+        getattr(event, "part", None) or event.event_kind
+        for event in events
+        if event.event_kind not in ("part_delta", "part_start")
+    ]
+
+
+@pytest.mark.parametrize("output_type", [str, bool])
+async def test_whoever_listens_to_a_run_that_has_ended_is_told_of_it(output_type):
+    async def stream(messages, info):
+        number = sum(isinstance(message, ModelResponse) for message in messages)
+        if number < 2:
+            yield {
+                0: DeltaToolCall("look", json.dumps({"where": ["", 0, "here"][number + 1]}), tool_call_id=f"{number}")
+            }
+        elif output_type is str:
+            yield "It is "
+            yield "empty."
+        else:
+            yield {0: DeltaToolCall(info.output_tools[0].name, '{"response": true}', tool_call_id="c")}
+
+    agent = Agent(FunctionModel(stream_function=stream), name="looker", output_type=output_type)
+
+    @agent.tool_plain
+    def look(where: str) -> str:
+        note("look")
+        return "nothing"
+
+    store = InMemoryStore()
+    told = []
+    for _ in range(2):
+        async with durable(agent, store).run_stream_events("go", run_id="it") as events:
+            told.append([event async for event in events])
+    assert whole(told[1]) == whole(told[0]) and len(told[1]) > 10
+    starts = [event for event in told[1] if event.event_kind == "part_start"]
+    assert [start.part for start in starts] == [event.part for event in told[1] if event.event_kind == "part_end"]
+    assert told[1][-1].result.output == told[0][-1].result.output
+    assert LOG == ["look"]

@@ -12,9 +12,23 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import DynamicToolset
 from pydantic_ai.usage import RunUsage
 
-from durable_ast import InMemoryStore, InstanceConflictError, Workflow
+from durable_ast import (
+    DurableBackend,
+    InMemoryStore,
+    InstanceConflictError,
+    NotPersistableWarning,
+    Workflow,
+    make_durable,
+)
 from durable_ast.backoff import constant
-from durable_ast.pydantic_ai import DurableAgent, TaskConfig, durable_pipeline, durable_tool, idempotency_key
+from durable_ast.pydantic_ai import (
+    AstDurability,
+    DurableAgent,
+    TaskConfig,
+    durable_pipeline,
+    durable_tool,
+    idempotency_key,
+)
 
 from .scripted import LOG, Death, Killed, call, note, scripted
 
@@ -98,6 +112,23 @@ async def test_a_death_in_the_middle_of_an_iteration(way, place):
         await made(Death(place))()
     assert await made(Death())() == "done"
     assert sorted(LOG) == sorted([*set(LOG), *([place] if place.startswith("model") else [])])
+
+
+@pytest.mark.parametrize("capable", [True, False])
+async def test_what_is_said_about_a_block_that_is_gone_through(capable):
+    """It is whole; to try to save the run at each of its awaits would cost more than the run."""
+    agent = scripted("done", name="looker", capabilities=[AstDurability()] if capable else [])
+    gone_through = agent if capable else DurableAgent(agent, Workflow("agents", db=InMemoryStore()))
+
+    @make_durable
+    async def program():
+        async with gone_through.iter("x") as run:
+            async for _ in run:
+                pass
+        return run.result.output
+
+    with pytest.warns(NotPersistableWarning, match="begins the block again, and finds what the agent had finished"):
+        assert await program(orchestration_backend=DurableBackend(), instance_id="it") == "done"
 
 
 async def test_side_by_side(wf):
@@ -231,6 +262,55 @@ async def test_other_models(wf):
     with agent.override(model=agent.model, instructions="Be brief."):
         result = await agent.run("x", run_id="3")
     assert result.all_messages()[0].instructions == "Be brief."
+
+
+@pytest.mark.parametrize("where", ["outside", "in a workflow"])
+async def test_another_model_in_the_place_of_the_agents_own(where):
+    """As in a test, which has no model that costs money; also for what the run had not come to when it died."""
+    store = InMemoryStore()
+    dying = Death("look")
+
+    def made():
+        wf = Workflow("agents", db=store, default_retries=0)
+        agent = Agent(TestModel(custom_output_text="own"), name="tester")
+
+        @agent.tool_plain
+        def look() -> str:
+            note("look")
+            dying("look")
+            return "seen"
+
+        durable = DurableAgent(agent, wf)
+
+        @wf.workflow(id="it")
+        async def workflow():
+            with durable.override(model=TestModel(custom_output_text="other")):
+                other = await durable.run("x")
+            return other.output, (await durable.run("y")).output
+
+        async def outside():
+            with durable.override(model=TestModel(custom_output_text="other")):
+                other = await durable.run("x", run_id="it")
+            return other.output, (await durable.run("y", run_id="own")).output
+
+        return outside if where == "outside" else workflow
+
+    with pytest.raises(Killed):
+        await made()()
+    for _ in range(2):
+        assert await made()() == ("other", "own")
+    assert LOG == ["look"] * 3
+
+
+async def test_a_model_in_place_of_one_agents_is_not_that_of_another(wf):
+    team = [DurableAgent(Agent(TestModel(custom_output_text=name), name=name), wf) for name in ("ada", "bob")]
+
+    @team[0].wrapped.tool_plain
+    async def ask() -> str:
+        return (await team[1].run("?")).output
+
+    with team[0].override(model=TestModel()):
+        assert (await team[0].run("x", run_id="it")).output == '{"ask":"bob"}'
 
 
 async def test_tools_called_without_a_model(wf):
