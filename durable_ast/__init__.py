@@ -49,6 +49,7 @@ from .runtime.current_step import current_step, step_key
 from .runtime.events import sleep_until, wait_for_event
 from .runtime.instance import Durability
 from .runtime.journal import current_run
+from .runtime.migrations import GoOn, OldCall, migrate
 from .runtime.program import DurableProgram, explain, make_durable
 from .runtime.reentry import persist, reenter
 from .runtime.runtime import DurableRuntime
@@ -89,6 +90,7 @@ __all__ = [
     "DurableProgram",
     "DurableRuntime",
     "FunctionCall",
+    "GoOn",
     "Handle",
     "InMemoryStateStore",
     "InMemoryStore",
@@ -99,6 +101,7 @@ __all__ = [
     "NoSourceCodeException",
     "NotPersistableError",
     "NotPersistableWarning",
+    "OldCall",
     "OrchestrationBackend",
     "ParkedError",
     "PauseForEventException",
@@ -125,6 +128,7 @@ __all__ = [
     "exponential",
     "linear",
     "make_durable",
+    "migrate",
     "open_store",
     "persist",
     "reenter",
@@ -165,6 +169,8 @@ and importing them takes milliseconds."""
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     try:
         module, attribute = _ELSEWHERE[name]
     except KeyError:
@@ -172,6 +178,15 @@ def __getattr__(name: str) -> Any:
     home = importlib.import_module(module, __name__)
     found = globals()[name] = home if attribute is None else getattr(home, attribute)
     return found
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("durable-ast")
+    except metadata.PackageNotFoundError:
+        raise AttributeError("durable-ast is not installed, so nothing says which version this is") from None
 
 
 link()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import linecache
 import sys
@@ -116,6 +117,17 @@ def stored(ref: str, texts: Mapping[str, str]) -> Compiled | None:
     """A function as it was when the checkpoint was written, if the store has its text."""
     key, version = key_of(ref), ref.rpartition("@")[2]
     return compile_stored(key, version, texts[version]) if version in texts else None
+
+
+def has_migration(file: Path, key: FunctionKey) -> bool:
+    """Whether a function in this file is decorated with ``@migrate(function)`` for this one."""
+    for statement in ast.parse(file.read_bytes()).body:
+        for decorator in getattr(statement, "decorator_list", ()):
+            if isinstance(decorator, ast.Call) and [ast.unparse(each) for each in decorator.args] == [key.qualname]:
+                name = ast.unparse(decorator.func).rpartition(".")[2]
+                if name == "migrate":
+                    return True
+    return False
 
 
 def _place(compiled: Compiled) -> Place:

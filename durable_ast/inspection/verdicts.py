@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..compiler.moved import may_go_on
 from ..runtime.call_stack import FunctionCall
 from ..runtime.functions import key_of
-from .places import current, stored
+from .places import current, has_migration, stored
 from .stacks import Saved
 
 
@@ -20,6 +20,8 @@ class Outlook(enum.StrEnum):
     """Its code is what it was."""
     MOVES = "moves"
     """Its code was edited where it has not come to yet: it goes on in the new one."""
+    MIGRATES = "migrates"
+    """Its code was edited where it matters, and a `migrate` function beside it says how to go on in it."""
     FINISHES = "finishes"
     """Its code was edited where it matters: it ends in the one that it was started with, or is refused
     by a program that was made with ``on_change="refuse"``."""
@@ -73,4 +75,6 @@ def _verdict(call: FunctionCall, texts: Mapping[str, str], folders: Sequence[str
         return Verdict(
             Outlook.STUCK, key.qualname, now.note or "it was edited, and the store does not have its old text"
         )
+    if has_migration(now.file, key):
+        return Verdict(Outlook.MIGRATES, key.qualname, "it was edited before the place where it stands")
     return Verdict(Outlook.FINISHES, key.qualname, now.note or "it was edited before the place where it stands")

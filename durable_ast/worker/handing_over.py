@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Sequence
 
 from ..errors import DurableError
 from ..state.schema import Outgoing, Record
-from ..stores.base import NO_PARTS, InstanceStore, Parts
+from ..stores.base import InstanceStore
 from ..stores.delegating import DelegatingStore
+from ..stores.parts import NO_PARTS, Parts
 from ..stores.transactions import OpenTransaction
 
 

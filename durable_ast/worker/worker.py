@@ -12,14 +12,15 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from ..backends.durable import DurableBackend, instance_store
 from ..backoff import exponential
-from ..errors import DurableError, ParkedError, PauseForEventException, StaleOwnerError, StoreError
+from ..errors import CodeChangedError, DurableError, ParkedError, PauseForEventException, StaleOwnerError, StoreError
 from ..runtime.background import Background, begin
 from ..runtime.branch import Asleep
+from ..runtime.control import Paused
 from ..runtime.instance import Stays
 from ..runtime.program import DurableProgram
 from ..runtime.runtime import DurableRuntime
@@ -40,6 +41,8 @@ _AT_ONCE = 100
 _FRESH = 0.05
 """So many instances begin at a time, in seconds: most end soon, and the more there are at once, the
 longer each takes."""
+_LEFT_FOR = 60.0
+"""Seconds for which an instance of another version is left to workers that have it."""
 _PAUSE = 1.0
 """Seconds for which an instance is kept that was claimed and did not get any further."""
 
@@ -108,6 +111,9 @@ class Worker:
             raise ValueError("a worker needs programs to run")
         self._running: dict[Background, Record] = {}
         self._fresh: set[Background] = set()
+        self._left: dict[str, float] = {}
+        """The instances that are left to workers with their version, and until when; those come first that
+        were left first."""
         self._lent: Counter[str] = Counter()
         self._draining = asyncio.Event()
         self._grace: float | None = None
@@ -137,6 +143,7 @@ class Worker:
             yield
         finally:
             self._lent[instance_id] -= 1
+            self._lent += Counter()  # those that wait for nobody any more are gone
 
     def runs(self, instance_id: str) -> bool:
         """Whether it is at work on this instance."""
@@ -213,7 +220,7 @@ class Worker:
             if room <= 0:
                 return None
             try:
-                claimed = await self._store.claim(self._programs, room)
+                claimed = await self._store.claim(self._programs, room, self._left_to_others())
             except StoreError as error:
                 log.warning("the store does not answer: %s", error)
                 await asyncio.sleep(self._backoff(failures))
@@ -229,6 +236,19 @@ class Worker:
             if len(claimed.records) < room:
                 return claimed.next_due
         return None
+
+    def _left_to_others(self) -> Collection[str]:
+        """What is not to be claimed again so soon: its code was edited, and nobody here has the version."""
+        now = time.monotonic()
+        while self._left and next(iter(self._left.values())) <= now:
+            del self._left[next(iter(self._left))]
+        return self._left
+
+    def _leave(self, record: Record, error: CodeChangedError) -> None:
+        """Leave an instance as it is to workers that have its version."""
+        log.warning("instance %s is left to workers that have its version: %s", record.instance_id, error)
+        self._left.pop(record.instance_id, None)
+        self._left[record.instance_id] = time.monotonic() + _LEFT_FOR
 
     async def _rest(self, seen: Any, next_due: float | None) -> Any:
         """Wait until there may be something to claim."""
@@ -287,10 +307,15 @@ class Worker:
         except (PauseForEventException, Asleep):
             if record.sequence == before and not self._draining.is_set():
                 await asyncio.sleep(_PAUSE)
-        except HandedOver:
+        except (HandedOver, Paused):
             pass
         except (StaleOwnerError, StoreError):
             raise
+        except CodeChangedError as error:
+            if record.sequence == before:
+                self._leave(record, error)
+            else:
+                await self._put_aside(record, f"{type(error).__name__}: {error}")
         except DurableError as error:
             if record.status is not Status.ERROR:
                 await self._put_aside(record, f"{type(error).__name__}: {error}")

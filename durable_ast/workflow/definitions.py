@@ -9,7 +9,7 @@ from ..backoff import Backoff
 from ..runtime.instance import Durability, Keep
 from ..runtime.program import make_durable
 from ..runtime.retries import Policy
-from ..runtime.steps import Step, StepDecorator, step
+from ..runtime.steps import Step, StepDecorator, made
 from .crew import Crew
 from .functions import WorkflowFunction
 from .queues import Queue
@@ -116,15 +116,22 @@ class Definitions:
     ) -> StepDecorator: ...
 
     def task(
-        self, fn: Any = None, *, retries: int | None = None, backoff: Backoff | None = None, **options: Any
+        self,
+        fn: Any = None,
+        *,
+        name: str | None = None,
+        retries: int | None = None,
+        backoff: Backoff | None = None,
+        **options: Any,
     ) -> Any:
         """Make a function a task; a decorator, with or without arguments.
 
         It is a `durable_ast.step`, with the retries of this workflow unless it says so itself.  Outside
-        of a workflow it is called as it is.
+        of a workflow it is called as it is, once.
 
         Args:
             fn: an async function, or a sync one, which runs in a thread; a method, too.
+            name: what to call it; its qualified name if it is left out.
             retries: how often it is tried again after it failed.
             backoff: how long to wait before that.
             options: see `durable_ast.step`.
@@ -132,12 +139,13 @@ class Definitions:
         Raises:
             TypeError, ValueError: nonsense was given.
         """
-        return step(
-            fn,
+        policy = Policy(
             retries=self.default_retries if retries is None else retries,
             backoff=self.default_backoff if backoff is None else backoff,
+            everywhere=False,
             **options,
         )
+        return made(fn, name, policy)
 
     def schedule(
         self, cron: str, *, tz: str = "UTC", overlap: Overlap = "skip", catch_up: CatchUp = "latest"

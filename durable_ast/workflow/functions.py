@@ -69,6 +69,14 @@ class WorkflowFunction(Generic[P, R]):
         """The names of its parameters."""
         return tuple(self._signature.parameters)
 
+    def accepts(self, args: tuple[Any, ...]) -> bool:
+        """Whether it can be called with these arguments."""
+        try:
+            self._signature.bind(*self._owner, *args)
+        except TypeError:
+            return False
+        return True
+
     def id_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The id of the run that a call with these arguments means.
 
@@ -115,3 +123,14 @@ class WorkflowFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<workflow {self.__module__}.{self.__qualname__}>"
+
+
+def checked(fn: Any) -> WorkflowFunction[..., Any]:
+    """The workflow that was given.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if isinstance(fn, WorkflowFunction):
+        return fn
+    raise TypeError(f"{getattr(fn, '__qualname__', fn)!r} is no workflow; decorate the function with @wf.workflow")

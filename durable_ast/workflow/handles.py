@@ -18,7 +18,8 @@ from ..runtime.running_branch import current
 from ..runtime.signals import VALUES
 from ..state import snapshot
 from ..state.schema import Outgoing, Record, Status
-from ..stores.base import NO_PARTS, InstanceBusy
+from ..stores.claiming import InstanceBusy
+from ..stores.parts import NO_PARTS
 from ..worker.at_work import lent_place
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ OVER = (Status.SUCCESS, Status.ERROR, Status.CANCELLED, Status.PARKED)
 
 _LOOK_AGAIN = 60.0
 """Seconds after which a run is looked at again, though nothing was heard of it."""
+
+_LET_GO = 0.5
+"""The same for a run that somebody is about to let go of, of which stores do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +191,17 @@ class Handle(Generic[R]):
                 raise TimeoutError(f"run {self.id!r} has published no {key!r} within {timeout} seconds")
 
     async def cancel(self) -> None:
-        """Ask the run to stop: what it awaits is cancelled, as asyncio does, and it may clean up."""
+        """Ask the run to stop: what it awaits is cancelled, as asyncio does, and it may clean up.
+
+        One that stands still goes on to do so.
+        """
         await self._ask(CANCEL)
+        if await self._is_to_pause(await self._record()):
+            await self.resume()
 
     async def terminate(self) -> None:
         """End the run where it stands: nothing of it runs any more, no `finally` either."""
-        record = await self._owned()
+        record = await self._owned_or_paused()
         if record is None:
             await self._ask(TERMINATE)
             return
@@ -202,7 +211,7 @@ class Handle(Generic[R]):
         await self._leave(record, before, await requests_to_children(self._workflow.instances, self.id))
 
     async def pause(self) -> None:
-        """Let the run stand still until `resume`; a step that is running is begun again then."""
+        """Ask the run to stand still until `resume`; a step that is running is begun again then."""
         record = await self._owned()
         if record is None:
             await self._ask(PAUSE)
@@ -211,13 +220,18 @@ class Handle(Generic[R]):
         await self._leave(record)
 
     async def resume(self) -> None:
-        """Let a run that was paused go on, here or wherever it is claimed."""
-        record = await self._owned()
+        """Let a run that was paused, or was asked to pause, go on, here or wherever it is claimed.
+
+        One that has failed goes on as well, from where it failed.
+        """
+        record = await self._owned_or_paused()
         if record is None:
-            return  # it is at work
-        if record.status is Status.PAUSED:
-            record.status = Status.RUNNING
-        await self._leave(record)
+            return  # it is at work, or has ended
+        if record.status is Status.PAUSED and record.sequence == 0:
+            record.status = Status.ENQUEUED  # it was in a queue, and has not begun
+        elif record.status in (Status.PAUSED, Status.ERROR):
+            record.status, record.outcome, record.error = Status.RUNNING, None, None
+        await self._leave(record, consumed=await self._requests_to_pause())
         self._workflow.go_on(record)
 
     async def remove(self) -> None:
@@ -247,19 +261,49 @@ class Handle(Generic[R]):
             return None
         return None if record.status.is_final else record
 
-    async def _leave(self, record: Record, before: Record | None = None, outbox: Sequence[Outgoing] = ()) -> None:
+    async def _owned_or_paused(self) -> Record | None:
+        """The same, once whoever was asked to pause the run, or has seen it fail, has let go of it."""
+        seen: Any = None
+        while True:
+            owned = await self._owned()
+            if owned is not None:
+                return owned
+            record = await self._record()
+            if record.status is not Status.ERROR and not await self._is_to_pause(record):
+                return None
+            seen = await self._workflow.instances.changed(self.id, seen, _LET_GO)
+
+    async def _is_to_pause(self, record: Record) -> bool:
+        """Whether the run stands still, or will."""
+        if record.status.is_final:
+            return False
+        return record.status is Status.PAUSED or bool(await self._requests_to_pause())
+
+    async def _requests_to_pause(self) -> tuple[int, ...]:
+        """The numbers of the messages that ask for it and were not obeyed yet."""
+        messages = await self._workflow.instances.messages(self.id)
+        return tuple(message.number for message in messages if message.name == PAUSE)
+
+    async def _leave(
+        self,
+        record: Record,
+        before: Record | None = None,
+        outbox: Sequence[Outgoing] = (),
+        consumed: Sequence[int] = (),
+    ) -> None:
         """Write a record that the caller owns, and own it no longer.
 
         Args:
             record: the run from now on.
             before: as it stood, if it has ended.
             outbox: messages to others.
+            consumed: the numbers of messages to it that have been obeyed.
         """
         store = self._workflow.instances
         record.sequence += 1
         try:
             parts = NO_PARTS if before is None else await kept_behind(store, before, record)
-            writing = store.commit(record, (), True, parts, outbox)
+            writing = store.commit(record, consumed, True, parts, outbox)
             if writing is not None:
                 await writing
         finally:

@@ -57,13 +57,31 @@ class _Field:
     @property
     def root(self) -> str:
         """The argument that it starts from: ``order`` in ``{order.customer.id}``."""
-        return self.name.partition(".")[0].partition("[")[0]
+        return _root(self.name)
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The same, and those that its format names: ``width`` in ``{order:{width}}``."""
+        inner = [name for _, name, *_ in _FORMATTER.parse(self.format) if name is not None]
+        return self.root, *map(_root, inner)
 
     def text(self, arguments: Mapping[str, Any]) -> str:
-        value, _ = _FORMATTER.get_field(self.name, (), arguments)
-        if isinstance(value, (set, frozenset)):
-            return (digest(value) or "")[:_DIGEST]  # their order is another in each process
-        text: str = _FORMATTER.format_field(_FORMATTER.convert_field(value, self.conversion), self.format)
+        """Its text for these arguments.
+
+        Raises:
+            ValueError: they have none, or none that is the same in every process.
+        """
+        try:
+            value, _ = _FORMATTER.get_field(self.name, (), arguments)
+            if isinstance(value, (set, frozenset)):
+                return (digest(value) or "")[:_DIGEST]  # their order is another in each process
+            form = _FORMATTER.vformat(self.format, (), arguments)
+            text: str = _FORMATTER.format_field(_FORMATTER.convert_field(value, self.conversion), form)
+        except Exception as error:
+            raise ValueError(
+                f"the run id names {{{self.name}{self.format and ':'}{self.format}}}, which the arguments of this call "
+                f"do not have: {type(error).__name__}: {error}"
+            ) from error
         if not isinstance(value, str) and _ADDRESS.search(text):
             raise ValueError(
                 f"the run id names {{{self.name}}}, and the text of that {type(value).__qualname__} is not the same in "
@@ -73,6 +91,11 @@ class _Field:
 
 
 _FORMATTER = string.Formatter()
+_CONVERSIONS = (None, "s", "r", "a")
+
+
+def _root(name: str) -> str:
+    return name.partition(".")[0].partition("[")[0]
 
 
 class IdTemplate:
@@ -104,14 +127,16 @@ class IdTemplate:
         for (literal, name, form, conversion), following in zip(parsed, literal_after, strict=True):
             if not self._fields:
                 self._start += literal
+            if conversion not in _CONVERSIONS:
+                raise ValueError(f"the run id {template!r} is malformed: there is no conversion {conversion!r}")
             if name is not None:
                 self._fields.append(_Field(name, conversion, form or "", following))
         self._extra = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), None)
-        for field in self._fields:
-            if self._extra is None and field.root not in signature.parameters:
+        for root in (root for field in self._fields for root in field.roots):
+            if self._extra is None and root not in signature.parameters:
                 known = ", ".join(signature.parameters) or "none"
                 raise ValueError(
-                    f"the run id {template!r} names {field.root!r}, which is no parameter of the workflow; its "
+                    f"the run id {template!r} names {root!r}, which is no parameter of the workflow; its "
                     f"parameters are: {known}"
                 )
 

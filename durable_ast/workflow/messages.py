@@ -13,7 +13,8 @@ from ..runtime.running_branch import current
 from ..runtime.signals import send, set_value, wait_for_signal
 from ..state import snapshot
 from ..state.schema import Record
-from ..stores.base import InstanceStore, check_event_name, check_instance_id
+from ..stores.base import InstanceStore
+from ..stores.names import check_event_name, check_instance_id
 from .handles import Handle
 from .namesakes import addressee
 

@@ -13,7 +13,8 @@ import asyncio
 from ..errors import InstanceConflictError
 from ..state import snapshot
 from ..state.schema import Record
-from ..stores.base import MAX_ID_LENGTH, InstanceStore, check_instance_id
+from ..stores.base import InstanceStore
+from ..stores.names import MAX_ID_LENGTH, check_instance_id
 
 
 def distinct(run_id: str, program: str) -> str:

@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import pickle
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..errors import DurableError
 from ..state import snapshot
 from ..state.schema import Record, Status
-from ..stores.base import InstanceBusy, check_instance_id
-from .functions import WorkflowFunction
+from ..stores.claiming import InstanceBusy
+from ..stores.names import check_instance_id
+from .functions import WorkflowFunction, checked
 from .handles import OVER, Handle
 from .starting import Start
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("durable_ast")
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 _ITEMS = "q/"
@@ -66,6 +69,15 @@ class Item:
     only: tuple[str, int] | None = None
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of seconds that is not negative, not {value!r}")
+
+
 class Queue:
     """Lets runs go, so many at a time; `Workflow.queue` makes it.
 
@@ -88,11 +100,21 @@ class Queue:
         rate: tuple[int, float] | None,
         priority: int = 0,
     ) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a queue needs a name, not {name!r}")
+        if rate is not None and (not isinstance(rate, tuple) or len(rate) != 2):
+            raise ValueError(
+                f"rate of queue {name!r} must be a number of runs and of seconds, as (10, 60), not {rate!r}"
+            )
         for limit, value in (("concurrency", concurrency), ("per_key", per_key), ("rate", rate and rate[0])):
-            if value is not None and value < 1:
-                raise ValueError(f"{limit} of queue {name!r} must be positive, not {value}")
-        if rate is not None and not rate[1] > 0:
-            raise ValueError(f"the rate of queue {name!r} must be for some time, not for {rate[1]} seconds")
+            if value is not None and not (_is_whole(value) and value > 0):
+                raise ValueError(f"{limit} of queue {name!r} must be positive, and whole, not {value!r}")
+        if rate is not None:
+            _check_seconds(f"the time for the rate of queue {name!r}", rate[1])
+        if rate is not None and not rate[1]:
+            raise ValueError(f"the rate of queue {name!r} must be for some time")
+        if not _is_whole(priority):
+            raise ValueError(f"priority of queue {name!r} must be whole, not {priority!r}")
         self.name = name
         self.id = check_instance_id(f"queue {workflow.name}/{name}")
         self._workflow = workflow
@@ -102,6 +124,65 @@ class Queue:
         self._grants: list[float] = []
         self._task: asyncio.Task[None] | None = None
 
+    # the arguments of the workflow are checked where no option is given: no type says both
+
+    @overload
+    async def start(
+        self,
+        fn: WorkflowFunction[..., R],
+        /,
+        *args: Any,
+        unique: str,
+        debounce: float | None = None,
+        id: None = None,
+        key: str | None = None,
+        priority: int | None = None,
+        delay: float = 0,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    async def start(
+        self,
+        fn: WorkflowFunction[..., R],
+        /,
+        *args: Any,
+        id: str | None,
+        key: str | None = None,
+        priority: int | None = None,
+        delay: float = 0,
+        unique: None = None,
+        debounce: None = None,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    async def start(
+        self,
+        fn: WorkflowFunction[..., R],
+        /,
+        *args: Any,
+        id: str | None = None,
+        key: str | None,
+        priority: int | None = None,
+        delay: float = 0,
+        unique: None = None,
+        debounce: None = None,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
+    async def start(
+        self,
+        fn: WorkflowFunction[..., R],
+        /,
+        *args: Any,
+        id: str | None = None,
+        key: str | None = None,
+        priority: int | None,
+        delay: float = 0,
+        unique: None = None,
+        debounce: None = None,
+        **kwargs: Any,
+    ) -> Handle[R]: ...
+    @overload
     async def start(
         self,
         fn: WorkflowFunction[..., R],
@@ -110,11 +191,27 @@ class Queue:
         id: str | None = None,
         key: str | None = None,
         priority: int | None = None,
-        delay: float = 0,
-        unique: str | None = None,
-        debounce: float | None = None,
+        delay: float,
+        unique: None = None,
+        debounce: None = None,
         **kwargs: Any,
-    ) -> Handle[R]:
+    ) -> Handle[R]: ...
+    @overload
+    async def start(self, fn: WorkflowFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+
+    async def start(
+        self,
+        fn: Any,
+        /,
+        *args: Any,
+        id: Any = None,
+        key: Any = None,
+        priority: Any = None,
+        delay: Any = 0,
+        unique: Any = None,
+        debounce: Any = None,
+        **kwargs: Any,
+    ) -> Handle[Any]:
         """Queue a run; it is stored when this returns.
 
         A run that is there already is not queued twice; while it still waits, a later call with a
@@ -141,6 +238,14 @@ class Queue:
             raise ValueError("debounce needs to know which calls are about the same: give unique= as well")
         if unique is not None and id is not None:
             raise ValueError("a unique key makes the id of the run: give one of unique= and id=")
+        fn = checked(fn)
+        for name, value in (("key", key), ("unique", unique)):
+            if value is not None and not (isinstance(value, str) and value):
+                raise ValueError(f"{name} must be a text that is not empty, not {value!r}")
+        if priority is not None and not _is_whole(priority):
+            raise ValueError(f"priority must be whole, not {priority!r}")
+        _check_seconds("delay", delay)
+        _check_seconds("debounce", 0 if debounce is None else debounce)
         due = time.time() + (delay if debounce is None else debounce)
         item = Item("", key, self._priority if priority is None else priority, due)
         if unique is None:
@@ -207,8 +312,8 @@ class Queue:
                 continue
             try:
                 await self._own(record)
-            except DurableError as error:
-                log.warning("%s: %s; trying again", self.id, error)
+            except Exception:
+                log.warning("%s: trying again", self.id, exc_info=True)
                 await asyncio.sleep(_TAKE_OVER)
             finally:
                 store.release(record.instance_id, record.epoch)

@@ -10,7 +10,7 @@ from ..errors import DurableError
 from ..runtime.background import Background, begin
 from ..runtime.control import Paused
 from ..runtime.runtime import DurableRuntime
-from ..stores.base import InstanceBusy
+from ..stores.claiming import InstanceBusy
 
 log = logging.getLogger("durable_ast")
 
@@ -58,7 +58,7 @@ class Runs:
 
 async def _drive(runtime: DurableRuntime) -> None:
     try:
-        await runtime.call((), {}, wait=True, attach=False)
+        await runtime.drive()
     except InstanceBusy:
         log.info("run %s: another process is at work on it", runtime.instance_id)
     except Paused as paused:

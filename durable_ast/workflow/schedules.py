@@ -61,6 +61,14 @@ class Schedule:
     catch_up: CatchUp
 
     def __post_init__(self) -> None:
+        if not self.function.accepts(self.arguments(datetime.datetime.now(datetime.UTC))):
+            raise ValueError(
+                f"a schedule starts {self.function.__qualname__}() with its time, or with nothing; it takes "
+                f"({', '.join(self.function.parameters)})"
+            )
+        for name, text in (("cron", self.cron), ("tz", self.zone)):
+            if not isinstance(text, str):
+                raise ValueError(f"{name} must be a text, not {text!r}")
         if self.overlap not in get_args(Overlap):
             raise ValueError(f"overlap must be one of {get_args(Overlap)}, not {self.overlap!r}")
         if self.catch_up not in get_args(CatchUp):
@@ -93,6 +101,10 @@ class Schedule:
             return iter(CronSim(self.cron, start.astimezone(zoneinfo.ZoneInfo(self.zone)), reverse=backwards))
         except CronSimError as error:
             raise ValueError(f"{self.cron!r} is no cron expression: {error}") from None
+
+    def arguments(self, time: datetime.datetime) -> tuple[datetime.datetime, ...]:
+        """What the workflow is started with."""
+        return (time,) if self.function.parameters else ()
 
     @property
     def prefix(self) -> str:

@@ -25,7 +25,7 @@ from ..stores.urls import open_store
 from ..worker.at_work import is_left_to_workers
 from .crew import Crew
 from .definitions import Definitions
-from .functions import WorkflowFunction
+from .functions import WorkflowFunction, checked
 from .handles import Handle, Run
 from .mapping import map_items
 from .messages import Messages
@@ -155,7 +155,7 @@ class Workflow(Definitions, Messages):
         on_cancel: OnCancel = kwargs.pop("on_cancel", "leave")
         if on_cancel not in get_args(OnCancel):
             raise ValueError(f"on_cancel must be one of {get_args(OnCancel)}, not {on_cancel!r}")
-        start = Start(self.backend, _checked(fn), run_id, args, kwargs)
+        start = Start(self.backend, checked(fn), run_id, args, kwargs)
         if on_conflict == "restart":
             existing = await start.existing()
             if existing is not None:
@@ -166,8 +166,12 @@ class Workflow(Definitions, Messages):
             await note_child(runtime.instance_id, on_cancel)
         if not is_new and on_conflict == "reject":
             raise InstanceConflictError(f"there is a run {runtime.instance_id!r} already")
-        self.begin(runtime)
-        return Handle(self, runtime.instance_id)
+        handle = Handle[Any](self, runtime.instance_id)
+        if not is_new and await handle.status() is Status.ERROR:
+            await handle.resume()
+        else:
+            self.begin(runtime)
+        return handle
 
     def _in_line(self) -> asyncio.Semaphore:
         """Lets so many starts through at a time: whoever waits here takes less memory than at the store."""
@@ -255,8 +259,8 @@ class Workflow(Definitions, Messages):
         return await map_items(fn, items, max_concurrency, tolerate)
 
     async def _start_scheduled(self, schedule: Schedule, time: datetime.datetime) -> None:
-        arguments = (time,) if schedule.function.parameters else ()
-        runtime, is_new = await Start(self.backend, schedule.function, schedule.run_id(time), arguments, {}).enqueue()
+        start = Start(self.backend, schedule.function, schedule.run_id(time), schedule.arguments(time), {})
+        runtime, is_new = await start.enqueue()
         if is_new:
             self.begin(runtime)
 
@@ -281,7 +285,18 @@ class Workflow(Definitions, Messages):
             since: only those started at this time or later, in seconds since 1970.
             limit: how many at most.
             offset: how many of the newest to leave out.
+
+        Raises:
+            ValueError: there is no such status, or a number is negative.
+            TypeError: one of them is of another type.
         """
+        for name, number in (("limit", limit), ("offset", offset), ("since", since)):
+            if number is not None and not isinstance(number, (int, float)):
+                raise TypeError(f"{name} must be a number, not {number!r}")
+            if number is not None and number < 0:
+                raise ValueError(f"{name} must not be negative: {number}")
+        if workflow is not None and not isinstance(workflow, (WorkflowFunction, str)):
+            raise TypeError(f"workflow must be a workflow function or its name, not {workflow!r}")
         statuses = None if status is None else [status] if isinstance(status, str) else builtins.list(status)
         records = await self.instances.records(
             status=None if statuses is None else [Status(item) for item in statuses],
@@ -336,12 +351,6 @@ class Workflow(Definitions, Messages):
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name!r}>"
-
-
-def _checked(fn: Any) -> WorkflowFunction[..., Any]:
-    if isinstance(fn, WorkflowFunction):
-        return fn
-    raise TypeError(f"{getattr(fn, '__qualname__', fn)!r} is no workflow; decorate the function with @wf.workflow")
 
 
 _workflows: weakref.WeakValueDictionary[str, Workflow] = weakref.WeakValueDictionary()

@@ -15,7 +15,9 @@ EDITS = {
     "same": ("return items if answer else []", "return items if answer else []  # nothing but a comment"),
     "moves": ("return items if answer else []", "return [*items, *items] if answer else []"),
     "finishes": ("items = []", "items = [None][:0]"),
+    "migrates": ("items = []", "items = [None][:0]"),
 }
+MIGRATION = "\n\n@durable_ast.migrate(collect)\ndef go_on(call):\n    return durable_ast.GoOn(call.locals)\n"
 
 
 @pytest.fixture
@@ -24,7 +26,10 @@ def edit(folder: Path) -> Callable[[str], None]:
         text = (folder / "shop.py").read_text()
         before, after = EDITS[kind]
         assert before in text
-        (folder / "shop.py").write_text(text.replace(before, after))
+        edited = text.replace(before, after)
+        if kind == "migrates":
+            edited += "\nimport durable_ast" + MIGRATION
+        (folder / "shop.py").write_text(edited)
 
     return edit
 

@@ -195,7 +195,12 @@ async def workflows() -> None:
     assert_type(await wf.get_event("order-7", "stage", timeout=3), Any)
     await wf.send("order-7", "go", 3)
     queue = wf.queue("q", concurrency=2, per_key=1, rate=(10, 60), priority=1)
+    assert_type(await queue.start(order, 7), Handle[list[str]])
+    assert_type(await queue.start(order, number=7, express=True), Handle[list[str]])
     assert_type(await queue.start(order, 7, priority=1), Handle[list[str]])
+    assert_type(await queue.start(order, 7, id="mine", key="eu", delay=1), Handle[list[str]])
+    assert_type(await queue.start(order, 7, express=True, key=None, priority=None), Handle[list[str]])
+    assert_type(await queue.start(order, 7, delay=0.5), Handle[list[str]])
     assert_type(await queue.start(order, 7, unique="a", debounce=3.0), Handle[list[str]])
     async with wf, wf.lifespan(grace=3):
         assert_type(await order(number=7), list[str])

@@ -88,6 +88,14 @@ async def workflows() -> None:
     await wf.list(since="yesterday")  # wrong
     await wf.queue("q", concurrency="two").start(order, 7)  # wrong
     await wf.queue("q").start(fetch, 7)  # wrong
+    await wf.queue("q").start(order, "seven")  # wrong
+    await wf.queue("q").start(order)  # wrong
+    await wf.queue("q").start(order, 7, express=True)  # wrong
+    await wf.queue("q").start(order, 7, priority="high")  # wrong
+    await wf.queue("q").start(order, 7, key="eu", delay="long")  # wrong
+    await wf.queue("q").start(order, 7, unique=7)  # wrong
+    await wf.queue("q").start(order, 7, debounce=1.0)  # wrong
+    await wf.queue("q").start(order, 7, unique="a", id="mine")  # wrong
     number: int = await (await wf.start(order, 7)).result()  # wrong
     await wf.complete(7, "go")  # wrong
     wf.task(retries="many")  # wrong

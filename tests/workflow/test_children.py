@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
+from durable_ast import InMemoryStore, InstanceConflictError, SQLiteStore, Status, Workflow
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -111,3 +111,36 @@ async def test_nonsense_is_refused(store):
     with pytest.raises(ValueError, match="is about the run that starts 'child-x', and this is no run"):
         await family.wf.start(family.child, "x", on_cancel="cancel")
     await family.wf.close()
+
+
+@pytest.mark.parametrize("how", ["itself", "in a task", "in a branch"])
+async def test_a_run_that_would_wait_for_itself_is_refused(store, how):
+    wf = Workflow("shop", db=store, default_retries=0)
+
+    @wf.task
+    async def again():
+        return await order()
+
+    @wf.workflow(id="order")
+    async def order():
+        if how == "itself":
+            return await order()
+        if how == "in a task":
+            return await again()
+        return await asyncio.gather(order(), asyncio.sleep(0))
+
+    async with asyncio.timeout(30):
+        with pytest.raises(InstanceConflictError, match=r"'order' .* calls itself"):
+            await order()
+    await wf.close()
+
+
+async def test_a_run_may_call_its_workflow_with_another_id(store):
+    wf = Workflow("shop", db=store, default_retries=0)
+
+    @wf.workflow(id="down-{number}")
+    async def down(number):
+        return [number, *await down(number - 1)] if number else [0]
+
+    assert await down(3) == [3, 2, 1, 0]
+    await wf.close()

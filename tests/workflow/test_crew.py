@@ -203,6 +203,47 @@ async def test_a_run_is_cancelled_paused_and_removed_while_it_is_in_no_memory(st
     await shop.wf.close()
 
 
+@pytest.mark.parametrize("asked", ["resume", "cancel", "terminate"])
+async def test_a_run_is_paused_in_a_step(store, asked):
+    wf, log, gate = Workflow("shop", db=store, default_retries=0), [], asyncio.Event()
+
+    @wf.task
+    async def work():
+        log.append("work")
+        await gate.wait()
+
+    @wf.workflow(id="order")
+    async def order():
+        try:
+            await work()
+        finally:
+            log.append("clean up")
+
+    await wf.recover()
+    handle = await wf.start(order)
+    async with asyncio.timeout(60):
+        while not log:
+            await asyncio.sleep(0.01)
+        await handle.pause()
+        while (status := await handle.status()) is not Status.PAUSED:
+            assert status is Status.RUNNING
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert await handle.status() is Status.PAUSED
+    assert log == ["work"]
+    if asked == "resume":
+        gate.set()
+    await getattr(handle, asked)()
+    if asked == "resume":
+        await handle.result(timeout=60)
+        assert log == ["work", "work", "clean up"]
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            await handle.result(timeout=60)
+        assert log[-1] == ("clean up" if asked == "cancel" else "work")
+    await wf.close()
+
+
 async def test_a_lifespan_ends_with_the_next_checkpoint(store):
     shop = Shop(store)
     async with shop.wf.lifespan(grace=30):

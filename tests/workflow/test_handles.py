@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from durable_ast import InMemoryStore, InstanceConflictError, SQLiteStore, Status, UnknownRunError, Workflow
+from durable_ast.stores.delegating import DelegatingStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -110,6 +111,76 @@ async def test_conflicts(shop):
     assert shop.log == ["begin", "begin", "clean up"], "the first run was not unwound"
 
 
+@pytest.mark.parametrize("works_on_all", [True, False])
+@pytest.mark.parametrize("how", ["start", "resume"])
+async def test_a_run_that_failed_goes_on_in_the_background(store, works_on_all, how):
+    wf, log = Workflow("shop", db=store, default_retries=0), []
+
+    @wf.task
+    async def step(name):
+        log.append(name)
+        if log == ["one", "two"]:
+            raise OSError("down")
+
+    @wf.workflow(id="order")
+    async def order():
+        await step("one")
+        await step("two")
+        return "done"
+
+    if works_on_all:
+        await wf.recover()
+    handle = await wf.start(order)
+    with pytest.raises(OSError, match="down"):
+        await handle.result(timeout=30)
+    await (wf.start(order) if how == "start" else handle.resume())
+    assert await handle.result(timeout=30) == "done"
+    assert log == ["one", "two", "two"]
+    assert (await handle.info()).error is None
+    await wf.close()
+
+
+async def test_a_run_that_failed_goes_on_though_its_owner_has_still_to_let_go(tmp_path):
+    class Late(DelegatingStore):
+        def release(self, instance_id, epoch):
+            if epoch > 1:
+                self.inner.release(instance_id, epoch)
+            else:
+                asyncio.get_running_loop().call_later(0.2, self.inner.release, instance_id, epoch)
+
+    wf, log = Workflow("shop", db=Late(SQLiteStore(tmp_path / "s.db")), default_retries=0), []
+
+    @wf.workflow(id="order")
+    async def order():
+        log.append("begun")
+        if len(log) == 1:
+            raise OSError("down")
+        return "done"
+
+    with pytest.raises(OSError, match="down"):
+        await order()
+    assert await (await wf.start(order)).result(timeout=30) == "done"
+    await wf.close()
+
+
+async def test_a_run_in_the_background_has_the_arguments_it_was_started_with(store):
+    wf = Workflow("shop", db=store)
+
+    @wf.workflow(id="order")
+    async def order(number=1):
+        return number
+
+    handle = await wf.start(order, 2)
+    assert await handle.result(timeout=30) == 2
+    with pytest.raises(InstanceConflictError, match="other arguments"):
+        await order()
+    again = await wf.start(order, 3, on_conflict="restart")
+    await again.pause()
+    await again.resume()
+    assert await again.result(timeout=30) == 3
+    await wf.close()
+
+
 @pytest.mark.parametrize("where", ["signal", "sleep", "step", "gather"])
 async def test_a_run_is_cancelled_and_cleans_up(shop, where):
     handle = await shop.wf.start(shop.order, 7, where)
@@ -176,6 +247,54 @@ async def test_a_run_is_paused_and_resumed(shop, runs):
     assert shop.log == ["begin", "clean up"]
 
 
+async def test_a_run_that_is_resumed_before_it_has_paused_goes_on(shop):
+    handle = await shop.wf.start(shop.order, 7)
+    await shop.reached(handle, Status.WAITING)
+    await handle.pause()
+    await handle.resume()
+    await handle.signal("go", "at once")
+    assert await handle.result(timeout=30) == ([7], "at once")
+
+
+@pytest.mark.parametrize("stands", [True, False])
+async def test_a_paused_run_is_cancelled_and_cleans_up(shop, stands):
+    handle = await shop.wf.start(shop.order, 7)
+    await shop.reached(handle, Status.WAITING)
+    await handle.pause()
+    if stands:
+        await shop.reached(handle, Status.PAUSED)
+    await handle.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handle.result(timeout=30)
+    assert shop.log == ["begin", "clean up"]
+
+
+@pytest.mark.parametrize("stands", [True, False])
+async def test_a_paused_run_is_terminated(shop, stands):
+    handle = await shop.wf.start(shop.order, 7)
+    await shop.reached(handle, Status.WAITING)
+    await handle.pause()
+    if stands:
+        await shop.reached(handle, Status.PAUSED)
+    await handle.terminate()
+    with pytest.raises(asyncio.CancelledError, match="was terminated"):
+        await handle.result(timeout=30)
+    assert shop.log == ["begin"]
+
+
+async def test_a_run_in_a_queue_is_cancelled_before_it_begins(shop):
+    queue = shop.wf.queue("orders", rate=(1, 3600))
+    first, second = [await queue.start(shop.order, number) for number in (1, 2)]
+    await shop.reached(first, Status.WAITING)
+    await second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second.result(timeout=30)
+    assert shop.log == ["begin"]
+    await first.signal("go")
+    await first.result(timeout=30)
+    await queue.stop()
+
+
 async def test_a_call_of_a_paused_run_waits_until_it_is_resumed(shop):
     handle = await shop.wf.start(shop.order, 7)
     await shop.reached(handle, Status.WAITING)
@@ -229,6 +348,12 @@ async def test_runs_are_listed(shop):
     assert await ids(since=(await shop.wf.handle("order-7").info()).created_at) == ["order-7"]
     [failed] = await shop.wf.list(status="ERROR")
     assert failed.workflow.endswith("other") and "ValueError: no" in failed.error
+    for wrong in ({"limit": -1}, {"offset": -1}, {"since": -1.0}):
+        with pytest.raises(ValueError, match="must not be negative"):
+            await ids(**wrong)
+    for wrong in ({"limit": "1"}, {"since": "yesterday"}, {"workflow": 5}):
+        with pytest.raises(TypeError, match="must be a"):
+            await ids(**wrong)
     with pytest.raises(ValueError, match="'NONSENSE' is not a valid Status"):
         await shop.wf.list(status="NONSENSE")
 

@@ -39,6 +39,33 @@ def test_attributes_items_and_formats():
     assert id_of("{order!r}", strict, "eu", "x") == "'x'"
 
 
+def test_a_format_may_name_an_argument():
+    assert id_of("{order:{shop}}", strict, "05d", 7) == "00007"
+    with pytest.raises(ValueError, match="names 'width', which is no parameter"):
+        IdTemplate("{order:{width}}", inspect.signature(strict))
+
+
+def test_an_unknown_conversion_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"malformed: .*'z'"):
+        IdTemplate("{order!z}", inspect.signature(strict))
+
+
+@pytest.mark.parametrize(
+    ("template", "options"),
+    [
+        ("{order.number}", {}),
+        ("{order[0]}", {}),
+        ("{order:d}", {}),
+        ("{note}", {"other": 1}),
+        ("{order.__class__.x}", {}),
+    ],
+)
+def test_an_argument_that_does_not_have_what_the_id_names_is_told(template, options):
+    with pytest.raises(ValueError, match=r"the run id names \{") as caught:
+        id_of(template, ship, "eu", None, **options)
+    assert template.strip("{}") in str(caught.value)
+
+
 def test_a_dictionary_replaces_no_other_argument():
     assert id_of("{shop}", ship, "bob", {"shop": "eve"}) == "bob"
     assert id_of("{shop}", ship, "bob", note="x") == "bob"

@@ -95,7 +95,7 @@ QUEUE = """
         for number in range(12):
             await jobs.start(job, f"{'ab'[number % 2]}{number}", key="ab"[number % 2])
         for number in range(5):
-            await slow.start(job, f"slow{number}", priority=number)
+            await slow.start(job, f"slow{number}")
         await jobs.stop()
         await slow.stop()
         await wf.close()
@@ -136,7 +136,7 @@ async def test_the_limits_of_a_queue_hold_for_all_processes(fleet):
     await wf.close()
     check(fleet)
     slow = [name for what, name in fleet.log() if what == "end" and name.startswith("slow")]
-    assert slow == ["slow4", "slow3"], "two an hour, those of the highest priority"
+    assert len(slow) == len(set(slow)) == 2, "two an hour"
 
 
 async def test_a_queue_goes_on_when_the_process_that_decides_is_killed(fleet):

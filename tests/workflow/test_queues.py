@@ -15,12 +15,15 @@ class Shop:
         self.wf = Workflow("shop", db=store, default_retries=0)
         self.queue = self.wf.queue("orders", **limits)
         self.running, self.most, self.log = [], 0, []
+        self.is_open = asyncio.Event()
+        self.is_open.set()
 
         @self.wf.task
         async def work(name):
             self.log.append(name)
             self.running.append(name)
             self.most = max(self.most, len(self.running))
+            await self.is_open.wait()
             await asyncio.sleep(0.02)
             self.running.remove(name)
 
@@ -42,7 +45,12 @@ def store(request, tmp_path):
 
 async def test_so_many_at_a_time(store):
     shop = Shop(store, concurrency=2)
+    shop.is_open.clear()
     handles = [await shop.queue.start(shop.order, number) for number in range(7)]
+    async with asyncio.timeout(60):
+        while len(shop.running) < 2:
+            await asyncio.sleep(0.01)
+    shop.is_open.set()
     assert await shop.finish(handles) == list(range(7))
     assert shop.most == 2
     assert sorted(shop.log) == list(range(7))
@@ -155,9 +163,41 @@ async def test_what_does_not_go_together_is_refused(store):
         await shop.queue.start(shop.order, "a", debounce=1)
     with pytest.raises(ValueError, match="one of unique= and id="):
         await shop.queue.start(shop.order, "a", unique="x", id="y")
+    with pytest.raises(TypeError, match="is no workflow; decorate"):
+        await shop.queue.start(print, "a")
 
 
-@pytest.mark.parametrize("limits", [{"concurrency": 0}, {"per_key": 0}, {"rate": (0, 1)}, {"rate": (1, 0)}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay": -1}, {"delay": "long"}, {"delay": float("inf")}, {"priority": "high"}, {"priority": 1.5}, {"key": 7},
+        {"key": ""}, {"unique": 7}, {"unique": ""}, {"unique": "x", "debounce": -1},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_a_run_with_nonsense_is_refused_and_stops_nobody(options):
+    shop = Shop(InMemoryStore())
+    with pytest.raises(ValueError, match="must be"):
+        await shop.queue.start(shop.order, "a", **options)
+    assert await shop.wf.list() == []
+    assert await (await shop.queue.start(shop.order, "b")).result(timeout=60) == "b"
+    await shop.wf.close()
+
+
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_queue_has_a_name(name):
+    with pytest.raises(ValueError, match="a queue needs a name"):
+        Workflow("shop", db=InMemoryStore()).queue(name)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"concurrency": 0}, {"concurrency": 1.5}, {"concurrency": True}, {"per_key": 0}, {"per_key": "x"},
+        {"rate": (0, 1)}, {"rate": (1, 0)}, {"rate": 5}, {"rate": (1,)}, {"rate": (1, "x")}, {"priority": "x"},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_nonsense_is_refused(limits):
     with pytest.raises(ValueError, match="of queue 'orders' must be"):
         Shop(InMemoryStore(), **limits)

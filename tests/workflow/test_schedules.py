@@ -119,7 +119,9 @@ async def test_the_clock_is_watched():
     ("arguments", "message"),
     [
         ({"cron": "61 * * * *"}, "is no cron expression"),
+        ({"cron": 5}, "cron must be a text"),
         ({"tz": "Mars/Olympus"}, "is no time zone"),
+        ({"tz": None}, "tz must be a text"),
         ({"overlap": "maybe"}, "overlap must be one of"),
         ({"catch_up": "maybe"}, "catch_up must be one of"),
     ],
@@ -130,3 +132,14 @@ def test_nonsense_is_refused(arguments, message):
 
         @wf.schedule(**{"cron": "* * * * *", **arguments})
         async def tick(): ...
+
+
+def test_a_workflow_that_takes_more_than_the_time_is_refused():
+    wf = Workflow("shop", db=InMemoryStore())
+    with pytest.raises(ValueError, match=r"starts .*tick\(\) with its time, or with nothing; it takes \(time, shop\)"):
+
+        @wf.schedule("* * * * *")
+        async def tick(time, shop): ...
+
+    @wf.schedule("* * * * *")
+    async def tock(time, shop="eu", *rest, **more): ...

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from durable_ast import CorruptStateError, Store, Workflow
+from durable_ast import CorruptStateError, Store, StoreError, Workflow
 
 
 class JsonStore(Store):
@@ -78,12 +78,10 @@ async def test_a_run_is_kept_and_goes_on():
     store = JsonStore()
     with pytest.raises(OSError, match="no van"):
         await shop(store, fails=True)("7")
-    store.setups = 0
-    assert await shop(store)("7") == 2
+    assert await shop(Copy(store))("7") == 2
     assert LOG == ["fetch", "ship", "ship"]
     assert store.ended == [("order-7", "OSError: no van"), ("order-7", "done")]
-    store.setups = 0
-    assert await shop(store)("7") == 2
+    assert await shop(Copy(store))("7") == 2
     assert LOG == ["fetch", "ship", "ship"]
 
 
@@ -118,7 +116,59 @@ class Copy(JsonStore):
 
     def __init__(self, store):
         super().__init__()
-        self.steps, self.signals = store.steps, store.signals
+        self.steps, self.signals, self.ended = store.steps, store.signals, store.ended
+
+
+async def test_a_store_is_set_up_once():
+    class Slow(JsonStore):
+        async def setup(self):
+            await asyncio.sleep(0.01)
+            await super().setup()
+
+    store = Slow()
+    _, approve = approvals(store)
+    runs = [asyncio.create_task(approve.run(f"w{number}")) for number in range(3)]
+    await asyncio.sleep(0.1)
+    for run in runs:
+        run.cancel()
+    await asyncio.gather(*runs, return_exceptions=True)
+    assert store.setups == 1
+
+
+async def test_applications_that_share_a_store_share_its_runs():
+    store = JsonStore()
+    begun = asyncio.Event()
+
+    def opened():
+        wf = Workflow("shop", db=store)
+
+        @wf.task
+        async def fetch():
+            LOG.append("fetch")
+            begun.set()
+            await asyncio.sleep(0.1)
+            return 1
+
+        @wf.workflow(id="order")
+        async def order():
+            return await fetch()
+
+        return order
+
+    first = asyncio.create_task(opened()())
+    await begun.wait()
+    assert [await opened()(), await first] == [1, 1]
+    assert LOG == ["fetch"]
+
+
+async def test_methods_that_are_not_async_are_told():
+    class Sync(JsonStore):
+        def setup(self):
+            pass
+
+    _, approve = approvals(Sync())
+    with pytest.raises(StoreError, match=r"Sync.setup\(\) must be an async function"):
+        await approve()
 
 
 async def test_a_state_that_was_damaged_is_told():

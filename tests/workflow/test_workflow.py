@@ -1,6 +1,7 @@
 """Runs of workflow functions: started by calling them, found by their ids."""
 
 import asyncio
+import dataclasses
 import decimal
 import enum
 import inspect
@@ -9,6 +10,7 @@ import pytest
 
 from durable_ast import InMemoryStore, InstanceConflictError, RunContext, SQLiteStore, Status, Workflow
 from durable_ast.backoff import constant
+from durable_ast.stores.delegating import DelegatingStore
 
 
 class Colour(enum.Enum):
@@ -187,6 +189,104 @@ async def test_tasks_outside_of_a_workflow_are_plain_functions(wf):
     assert await wf.list() == []
 
 
+async def test_a_task_outside_of_a_workflow_is_called_once():
+    wf, calls = Workflow("w", db=InMemoryStore()), []
+
+    @wf.task(retries=2, timeout=0.01)
+    async def inner(seconds):
+        calls.append("inner")
+        await asyncio.sleep(seconds)
+        raise OSError("no")
+
+    @wf.task(retries=2)
+    async def outer(seconds):
+        calls.append("outer")
+        await inner(seconds)
+
+    with pytest.raises(OSError, match="no"):
+        await outer(0.05)
+    assert calls == ["outer", "inner"]
+
+
+async def test_a_run_that_has_failed_goes_on_though_its_owner_has_still_to_let_go(tmp_path):
+    class Late(DelegatingStore):
+        def release(self, instance_id, epoch):
+            asyncio.get_running_loop().call_later(0.2, self.inner.release, instance_id, epoch)
+
+    def opened(store, is_down):
+        wf = Workflow("shop", db=store, default_retries=0)
+
+        @wf.workflow(id="order")
+        async def order():
+            if is_down:
+                raise OSError("down")
+            return "done"
+
+        return order
+
+    with pytest.raises(OSError, match="down"):
+        await opened(Late(SQLiteStore(tmp_path / "d.db")), True)()
+    assert await opened(SQLiteStore(tmp_path / "d.db"), False)() == "done"
+
+
+async def test_who_waits_for_a_run_that_fails_gets_its_error(tmp_path):
+    calls, begun, waits, fails = [], asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Watched(DelegatingStore):
+        async def changed(self, *args):
+            waits.set()
+            return await self.inner.changed(*args)
+
+    def opened():
+        wf = Workflow("shop", db=Watched(SQLiteStore(tmp_path / "d.db")), default_retries=0)
+
+        @wf.workflow(id="order")
+        async def order():
+            calls.append(1)
+            begun.set()
+            await fails.wait()
+            raise OSError("down")
+
+        return order
+
+    first = asyncio.create_task(opened()())
+    await begun.wait()
+    second = asyncio.create_task(opened()())
+    await waits.wait()
+    fails.set()
+    errors = await asyncio.gather(first, second, return_exceptions=True)
+    assert [str(error) for error in errors] == ["down", "down"]
+    assert calls == [1]
+
+
+async def test_other_arguments_are_noticed_beside_one_that_cannot_be_compared(wf):
+    class Client:
+        def __reduce__(self):
+            raise TypeError("it holds a connection")
+
+    @wf.workflow(id="order")
+    async def order(number, client):
+        return number
+
+    assert await order(7, Client()) == await order(7, Client()) == 7
+    with pytest.raises(InstanceConflictError):
+        await order(8, Client())
+
+
+async def test_arguments_of_a_local_class_are_compared(wf):
+    @dataclasses.dataclass
+    class Item:
+        name: str
+
+    @wf.workflow(id="order")
+    async def order(item):
+        return item.name
+
+    assert await order(Item("tea")) == await order(Item("tea")) == "tea"
+    with pytest.raises(InstanceConflictError):
+        await order(Item("mug"))
+
+
 async def test_a_task_has_the_retries_of_its_workflow():
     wf = Workflow("w", db=InMemoryStore(), default_retries=2, default_backoff=constant(0))
     attempts = []
@@ -218,6 +318,10 @@ async def test_a_task_has_the_retries_of_its_workflow():
         ({"default_retries": -1}, ValueError),
         ({"db": "postgresql:db"}, ValueError),
         ({"db": "mysql://localhost/x"}, ValueError),
+        ({"db": ""}, ValueError),
+        ({"db": None}, TypeError),
+        ({"db": b"shop.db"}, TypeError),
+        ({"db": SQLiteStore}, TypeError),
         ({"name": ""}, ValueError),
         ({"default_backoff": 3}, TypeError),
     ],

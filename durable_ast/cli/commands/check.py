@@ -23,10 +23,17 @@ from ..screen import Screen
 from ..target import use_folder
 
 _PAGE = 500
-_STYLES = {Outlook.SAME: "good", Outlook.MOVES: "good", Outlook.FINISHES: "waiting", Outlook.STUCK: "bad"}
+_STYLES = {
+    Outlook.SAME: "good",
+    Outlook.MOVES: "good",
+    Outlook.MIGRATES: "good",
+    Outlook.FINISHES: "waiting",
+    Outlook.STUCK: "bad",
+}
 _WORDS = {
     Outlook.SAME: "go on in the same code",
     Outlook.MOVES: "move to the edited code",
+    Outlook.MIGRATES: "go on as your @migrate function says",
     Outlook.FINISHES: "finish in the code they were started with",
     Outlook.STUCK: "cannot go on here",
 }

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ...stores.base import InstanceBusy, check_instance_id
+from ...stores.claiming import InstanceBusy
+from ...stores.names import check_instance_id
 from ..database import Database, opened
 from ..failures import Failure
 from ..options import Json

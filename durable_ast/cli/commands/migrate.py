@@ -10,7 +10,7 @@ import typer
 from rich.syntax import Syntax
 from rich.text import Text
 
-from ...migrate import Migrated, migrate, python_files
+from ...codemods import Migrated, migrate, python_files
 from ..failures import ExitCode, Failure
 from ..options import Json
 from ..screen import Screen
@@ -58,7 +58,7 @@ def run(
 
 
 def _changes(paths: list[Path]) -> tuple[list[Migrated], list[tuple[Path, str]]]:
-    from ...migrate.durable import Durable
+    from ...codemods.durable import Durable
 
     changes: list[Migrated] = []
     unread: list[tuple[Path, str]] = []

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from ...backends.durable import DurableBackend
-from ...stores.base import check_instance_id
+from ...stores.names import check_instance_id
 from .. import arguments
 from ..database import Database, opened
 from ..failures import Failure

@@ -23,7 +23,7 @@ from ...inspection.plain import as_json
 from ...inspection.stacks import Saved, saved_history, saved_instance
 from ...inspection.view import FrameView, InstanceView, Variable, view_of
 from ...state.schema import Status
-from ...stores.base import check_instance_id
+from ...stores.names import check_instance_id
 from ..database import Database, opened
 from ..failures import Failure
 from ..options import InstanceId, Json

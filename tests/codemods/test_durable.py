@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from durable_ast.migrate.durable import Durable
+from durable_ast.codemods.durable import Durable
 
 
 def migrated(text):
