@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from copy import copy
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic_ai import AgentRunResult, RunContext
 from pydantic_ai.agent import AbstractAgent, EventStreamHandler, WrapperAgent
@@ -31,10 +31,10 @@ from .lookalikes import _AgentRunResult
 from .names import _run_id_for_agent, found, remember
 from .results import restored, stored
 from .retold import Audience, retold
-from .streams import listener
 from .surroundings import as_a_whole, scope_of, warn_once
 
-T = TypeVar("T")
+_listener: ContextVar[EventStreamHandler[Any] | None] = ContextVar("durable_ast.pydantic_ai.listener", default=None)
+"""Who listens to the run that is being started, in this process."""
 
 
 class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
@@ -160,12 +160,13 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
         """
         call = AgentCall(user_prompt, deps, {"message_history": message_history, **options})
         if current.get() is not None:
-            return await self._listened(event_stream_handler, self._run_inside(call, run_id))
+            return await self._run_inside(call, run_id, event_stream_handler)
         usage = options.get("usage")
         before = copy(usage)
         run_id = self._id_of(call, run_id)
         audience = None if event_stream_handler is None else Audience(event_stream_handler)
-        outcome = await self._listened(audience, self._runs.run(run_id, self, run_id, call))
+        with setting(_listener, audience):
+            outcome = await self._runs.run(run_id, self, run_id, call)
         result = restored(outcome, self._output_spec(call))
         if audience is not None and not audience.was_told and isinstance(result, AgentRunResult):
             await audience(self._context_of(call, result), retold(result))
@@ -197,11 +198,9 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
     def _id_of(self, call: AgentCall, run_id: str | None) -> str:
         return _run_id_for_agent(self._name, call.prompt, run_id, call.deps, call.options)
 
-    async def _listened(self, handler: EventStreamHandler[Any] | None, run: Coroutine[Any, Any, T]) -> T:
-        with setting(listener, handler):
-            return await run
-
-    async def _run_inside(self, call: AgentCall, run_id: str | None) -> Any:
+    async def _run_inside(
+        self, call: AgentCall, run_id: str | None, handler: EventStreamHandler[Any] | None = None
+    ) -> Any:
         """Run the agent as part of the running step."""
         options = call.arguments()
         if self._deps_factory is not None and call.deps is None:
@@ -210,7 +209,7 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
             result = await self.wrapped.run(call.prompt, **options)
             return _AgentRunResult(result, self._output_spec(call))
         with scope_of(f"agent {self._name}"):
-            return await super().run(call.prompt, run_id=run_id, **options)
+            return await super().run(call.prompt, run_id=run_id, event_stream_handler=handler, **options)
 
     def _context_of(self, call: AgentCall, result: AgentRunResult[Any]) -> RunContext[Any]:
         """The context of a run that has ended."""
@@ -253,7 +252,7 @@ class DurableAgent(WrapperAgent[AgentDepsT, OutputDataT]):
     def run_stream(self, *args: Any, **options: Any) -> Any:
         """Run the agent, and give its answer as a stream; the arguments are those of `Agent.run_stream`.
 
-        See `iter` for what is durable; where it is, the answer is whole when the block begins.
+        See `iter` for what is durable.
         """
         return as_a_whole(super().run_stream(*args, **options))
 
@@ -449,6 +448,8 @@ async def _attempt(agent: DurableAgent[Any, Any], run_id: str, call: AgentCall) 
     if block is not None and not block.is_taken:
         result = await block.as_step()
     else:
-        result = await agent._run_inside(call, run_id)
+        handler = _listener.get()
+        with setting(_listener, None):
+            result = await agent._run_inside(call, run_id, handler)
     kept: AgentRunResult[Any] = stored(result, agent._output_spec(call))
     return kept

@@ -21,6 +21,7 @@ from pydantic_ai.agent import EventStreamHandler
 from pydantic_ai.capabilities.abstract import (
     AbstractCapability,
     CapabilityOrdering,
+    WrapModelRequestHandler,
     WrapOutputProcessHandler,
     WrapRunHandler,
 )
@@ -34,8 +35,8 @@ from pydantic_ai.durable_exec import (
     ToolsetKind,
 )
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import AgentStreamEvent, ModelResponseStreamEvent
-from pydantic_ai.models import Model
+from pydantic_ai.messages import AgentStreamEvent, ModelResponse
+from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.output import OutputContext
 from pydantic_ai.tools import AgentDepsT, DeferredToolRequests, DeferredToolResults
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
@@ -46,15 +47,14 @@ from ..runtime.journal import Run, current_run, enclosing
 from ..runtime.setting import setting
 from .approvals import decided
 from .config import TaskConfig, over
+from .live import heard_live
 from .output_functions import is_effectful, processed_once
 from .results import outputs_of
-from .streams import Relay, listener
+from .streams import Relay
 from .units import UnitBackend, failures_of_run, run_name, running_unit
 
 MODEL_DEFAULTS = TaskConfig(retries=3, backoff=exponential(base=2, max=60))
 TOOL_DEFAULTS = TaskConfig(retries=2, backoff=exponential(base=2, max=30))
-
-_OF_MODELS = get_args(get_args(ModelResponseStreamEvent)[0])
 
 _CONVERSATIONS = uuid.UUID("3f0c7c1e-5d0b-4d6f-9a51-8f0b3d1f6c27")
 _ASKS_FOR_RUN_IDS = hasattr(AbstractCapability, "get_default_run_id")
@@ -134,8 +134,8 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
     ) -> None:
         if approvals not in (None, *get_args(Approvals)):
             raise ValueError(f"approvals must be one of {get_args(Approvals)}, not {approvals!r}")
-        self._relay = Relay(event_stream_handler, listener.get(), publish_events)
-        super().__init__(name=name, models=models, event_stream_handler=self._relay if self._relay.has_work else None)
+        self._relay = Relay(event_stream_handler, publish_events)
+        super().__init__(name=name, models=models, event_stream_handler=self._relay)
         self._model_config = over(MODEL_DEFAULTS, model_task_config)
         self._tool_config = over(TOOL_DEFAULTS, tool_task_config)
         self._mcp_config = over(self._tool_config, mcp_task_config)
@@ -266,21 +266,49 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
             return await handler(output)
         return await processed_once(port, self.name, ctx, output_context, lambda: handler(output), self._tool_config)
 
+    # model requests are units, whose responses are live
+
+    async def wrap_model_request(
+        self, ctx: RunContext[AgentDepsT], *, request_context: ModelRequestContext, handler: WrapModelRequestHandler
+    ) -> ModelResponse:
+        """Make the model's requests units."""
+
+        async def live(request: ModelRequestContext) -> ModelResponse:
+            return await handler(heard_live(request) if self.in_durable_context else request)
+
+        return await super().wrap_model_request(ctx, request_context=request_context, handler=live)
+
+    async def before_model_request(
+        self, ctx: RunContext[AgentDepsT], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """The same for a model that a hook has put in its place."""
+        request = await super().before_model_request(ctx, request_context)
+        return heard_live(request) if self.in_durable_context else request
+
+    async def prepare_model_request(
+        self, ctx: RunContext[AgentDepsT], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """The same for a model that is asked after another has failed."""
+        request = await super().prepare_model_request(ctx, request_context)
+        return heard_live(request) if self.in_durable_context else request
+
     # events
+
+    @property
+    def has_wrap_run_event_stream(self) -> bool:
+        """Whether runs are streamed, though nobody listens."""
+        return self._relay.has_work
 
     async def wrap_run_event_stream(
         self, ctx: RunContext[AgentDepsT], *, stream: AsyncIterable[AgentStreamEvent]
     ) -> AsyncIterator[AgentStreamEvent]:
-        """Deliver events; those of a response that comes from the journal as if they came now."""
-        async for event in super().wrap_run_event_stream(ctx, stream=stream):
-            if self.in_durable_context and isinstance(event, _OF_MODELS) and not self._relay.was_live:
-                await self._relay.tell(ctx, event)
+        """Deliver what happens between the model's responses."""
+        events = super().wrap_run_event_stream(ctx, stream=stream) if self._relay.has_work else stream
+        async for event in events:
             yield event
-        self._relay.was_live = False
 
     async def _dispatch_event_stream_event(self, ctx: RunContext[AgentDepsT], event: AgentStreamEvent) -> None:
         await self._relay.publish(ctx, event)
-        await self._relay.tell(ctx, event)
         if self._relay.handler is not None:
             await super()._dispatch_event_stream_event(ctx, event)  # its effects are a unit
 

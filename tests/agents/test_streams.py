@@ -5,11 +5,11 @@ import json
 
 import pytest
 from pydantic_ai import Agent, AgentRunResultEvent
-from pydantic_ai.messages import ModelResponse, PartDeltaEvent, TextPart, ToolCallPart
+from pydantic_ai.messages import ModelResponse, PartDeltaEvent, TextPart, TextPartDelta, ToolCallPart
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
-from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
-from durable_ast.pydantic_ai import DurableAgent
+from durable_ast import DurableBackend, InMemoryStore, SQLiteStore, Status, Workflow, make_durable, step
+from durable_ast.pydantic_ai import AstDurability, DurableAgent
 from durable_ast.runtime import event_log
 
 from .scripted import LOG, Death, Killed, note, returns
@@ -20,7 +20,7 @@ def _empty_log():
     LOG.clear()
 
 
-def speaker(*words, death=lambda place: None, gate=None):
+def speaker(*words, death=lambda place: None, gate=None, **options):
     """Looks something up, then speaks word by word; waits at the gate before the last word."""
 
     async def stream(messages, info):
@@ -40,7 +40,7 @@ def speaker(*words, death=lambda place: None, gate=None):
             return ModelResponse(parts=[TextPart("".join(deltas))])
         return ModelResponse(parts=[ToolCallPart("look", {}, tool_call_id="look")])
 
-    agent = Agent(FunctionModel(at_once, stream_function=stream), name="speaker")
+    agent = Agent(FunctionModel(at_once, stream_function=stream), name="speaker", **options)
 
     @agent.tool_plain
     def look() -> str:
@@ -99,6 +99,115 @@ async def test_tokens_arrive_while_the_model_speaks(where):
         assert await workflow() == "one two three"
     assert kinds.count("function_tool_call") == kinds.count("function_tool_result") == 1
     assert kinds[-1] == "agent_run_result"
+
+
+async def heard_by_handler(agent, hear):
+    async def handler(ctx, events):
+        async for event in events:
+            hear(event)
+
+    return (await agent.run("go", event_stream_handler=handler)).output
+
+
+async def heard_by_events(agent, hear):
+    async with agent.run_stream_events("go") as events:
+        async for event in events:
+            hear(event)
+    return event.result.output
+
+
+async def heard_by_nodes(agent, hear):
+    async with agent.iter("go") as run:
+        async for node in run:
+            if Agent.is_model_request_node(node) or Agent.is_call_tools_node(node):
+                async with node.stream(run.ctx) as events:
+                    async for event in events:
+                        hear(event)
+    return run.result.output
+
+
+async def heard_as_text(agent, hear):
+    async with agent.run_stream("go") as stream:
+        async for text in stream.stream_text(delta=True, debounce_by=None):
+            hear(PartDeltaEvent(index=0, delta=TextPartDelta(text)))
+        return await stream.get_output()
+
+
+HEARD = pytest.mark.parametrize("heard", [heard_by_handler, heard_by_events, heard_by_nodes, heard_as_text])
+
+
+@HEARD
+async def test_tokens_arrive_where_a_capability_alone_makes_the_agent_durable(heard):
+    store, kinds, death = InMemoryStore(), [], Death("done")
+
+    def program(gate):
+        agent = speaker("one ", "two ", "three", gate=gate, capabilities=[AstDurability()])
+
+        def hear(event):
+            kinds.append(event.event_kind)
+            if isinstance(event, PartDeltaEvent) and "two" in str(event):
+                gate.set()
+
+        @step
+        async def listening():
+            output = await heard(agent, hear)
+            death("done")
+            return output
+
+        @make_durable
+        async def talk():
+            return await listening()
+
+        return talk
+
+    with pytest.raises(Killed):
+        await program(asyncio.Event())(orchestration_backend=DurableBackend(store), instance_id="it")
+    live, effects = list(kinds), list(LOG)
+    kinds.clear()
+    again = await program(asyncio.Event())(orchestration_backend=DurableBackend(store), instance_id="it")
+    assert again == "one two three" and effects == LOG == ["look", "one ", "two ", "three"]
+    if heard is not heard_as_text:
+        assert live.count("part_delta") > 1 and kinds.count("part_delta") == 0  # it comes whole from the journal
+        assert [kind for kind in live if kind != "part_delta"] == kinds
+
+
+@pytest.mark.parametrize("fault", ["the provider's", "the listener's", "none"])
+@pytest.mark.parametrize("heard", [heard_by_handler, heard_by_events, heard_by_nodes])
+async def test_a_stream_that_breaks_off(heard, fault):
+    """Whoever listens learns the same, at the same place, as without durability."""
+
+    async def stream(messages, info):
+        try:
+            yield "one "
+            yield "two "
+            if fault == "the provider's":
+                raise ValueError("broken")
+            yield "three"
+        finally:
+            note("closed")
+
+    outcomes = []
+    for capabilities in ([], [AstDurability(model_task_config={"retries": 0})]):
+        agent = Agent(FunctionModel(stream_function=stream), name="speaker", capabilities=capabilities)
+        told = []
+
+        def hear(event, told=told):
+            told.append(getattr(event, "part", None) or event.event_kind)
+            if fault == "the listener's" and "two" in str(event):
+                raise ValueError("broken")
+
+        @make_durable
+        async def talk(listening=step(heard), agent=agent, hear=hear):
+            return await listening(agent, hear)
+
+        try:
+            output = await talk(orchestration_backend=DurableBackend(), instance_id="it")
+        except ValueError as error:
+            output = str(error)
+        outcomes.append((output, told, list(LOG)))
+        LOG.clear()
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] == ("one two three" if fault == "none" else "broken") and outcomes[0][2] == ["closed"]
 
 
 async def test_somebody_follows_from_elsewhere(tmp_path):
