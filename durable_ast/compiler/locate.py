@@ -105,23 +105,29 @@ def _verified_file(code: CodeType, namespace: Namespace) -> SourceFile:
     text = read(filename, namespace)
     if text is None:
         raise _without_text(where)
-    flags = code.co_flags & FUTURE_FLAGS
-    for attempt in range(2):
-        try:
-            file = None if text is None else parsed(text, flags)
-        except SyntaxError:
-            file = None
-        if file is not None and (is_made(code) or _holds(file, code, namespace)):
-            return file
-        if attempt == 0:
-            linecache.checkcache(filename)
-            text = read(filename, namespace)
+    file = _parsed(text, code)
+    if file is not None and (is_made(code) or _holds(file, code)):
+        return file
+    linecache.checkcache(filename)
+    file = _parsed(read(filename, namespace), code)
+    if file is not None and (_holds(file, code) or (_is_hooked(namespace) and _seems_to_hold(file, code))):
+        return file
     if filename == COMMAND:
         raise _without_text(where)  # what is known by that name is another text
     raise NoSourceCodeException(
         f"{where}: the text of {filename} is not what this function was compiled from; the file was "
         "probably edited after it was imported. Start the process again to run the new text."
     )
+
+
+def _parsed(text: FileText | None, code: CodeType) -> SourceFile | None:
+    """A text as `code` would have been compiled from it; None if it is none of Python."""
+    if text is None:
+        return None
+    try:
+        return parsed(text, code.co_flags & FUTURE_FLAGS)
+    except SyntaxError:
+        return None
 
 
 def _without_text(where: str) -> NoSourceCodeException:
@@ -180,22 +186,31 @@ def _is_same_place(first: CodeType, second: CodeType) -> bool:
     return _place(first) == _place(second)
 
 
-def _holds(file: SourceFile, code: CodeType, namespace: Namespace) -> bool:
+def _holds(file: SourceFile, code: CodeType) -> bool:
     """Whether `code` comes from this text."""
-    candidates = [
-        other for other in file.codes.get(plain_qualname(code), []) if other.co_firstlineno == code.co_firstlineno
-    ]
-    if any(other == code for other in candidates):
-        return True
+    return any(other == code for other in _beginning_with(file, code))
+
+
+def _is_hooked(namespace: Namespace) -> bool:
+    """Whether an import hook has loaded a module, and may have changed what it compiled (pytest's
+    assertions, type checkers)."""
     loader = type(namespace.get("__loader__")).__module__
-    if loader.partition(".")[0] in ("importlib", "_frozen_importlib_external", "zipimport", "builtins"):
-        return False
-    # An import hook that changes what it compiles (pytest's assertions, type checkers): the
-    # signature and the place have to do.
+    return loader.partition(".")[0] not in ("importlib", "_frozen_importlib_external", "zipimport", "builtins")
+
+
+def _seems_to_hold(file: SourceFile, code: CodeType) -> bool:
+    """Whether what an import hook has changed may come from this text: the signature and the place
+    have to do."""
     return any(
         other.co_argcount == code.co_argcount and set(other.co_varnames) <= set(code.co_varnames)
-        for other in candidates
+        for other in _beginning_with(file, code)
     )
+
+
+def _beginning_with(file: SourceFile, code: CodeType) -> list[CodeType]:
+    """The functions of that name that begin in its line."""
+    found = file.codes.get(plain_qualname(code), [])
+    return [other for other in found if other.co_firstlineno == code.co_firstlineno]
 
 
 def _locate(file: SourceFile, code: CodeType) -> tuple[ScopeNode, str | None]:

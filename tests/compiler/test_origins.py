@@ -1,7 +1,8 @@
 """Where functions come from: their source is found, and is the right one."""
 
 import functools
-import importlib
+import importlib.machinery
+import importlib.util
 import inspect
 import itertools
 import linecache
@@ -97,6 +98,23 @@ except durable_ast.NoSourceCodeException as error:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert "edited after it was imported" in done.stdout
+
+
+class Loader(importlib.machinery.SourceFileLoader):
+    """One that takes the place of Python's own for all modules, as type checkers at run time have it."""
+
+
+async def test_the_text_that_an_import_hook_has_loaded_anew(module):
+    """With a hook the code proves nothing; a text that was read before its module was loaded anew is old."""
+    first = module(PROGRAM)
+    file = Path(first.__file__)
+    for text in (PROGRAM, PROGRAM.replace("value = ", "more = 7\n    value = ").replace("+ 1", "+ more")):
+        file.write_text(text)
+        spec = importlib.util.spec_from_file_location(first.__name__, file, loader=Loader(first.__name__, str(file)))
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[first.__name__] = loaded
+        spec.loader.exec_module(loaded)
+        assert await run(loaded.program, 1) == await loaded.program(1)
 
 
 async def test_two_functions_on_one_line(module):
