@@ -28,7 +28,7 @@ if MISSING:
 
 
 _ELSEWHERE = """
-agents bad_input benchmarks chaos cli examples inspection kill migrate project stores transactions typing versions
+agents bad_input benchmarks chaos cli codemods examples inspection kill project stores transactions typing versions
 worker workflow
 """
 SAME_EVERYWHERE = [f"tests/{folder}" for folder in _ELSEWHERE.split()]

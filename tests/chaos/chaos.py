@@ -54,7 +54,8 @@ async def experiment(
         seed: of all chance.
         trouble: seconds between two disruptions, on average.
         limit: seconds after which all must have ended.
-        most: after how many disruptions there is peace; never, if it is None.
+        most: after how many disruptions there is peace; never, if it is None.  The letters are spread
+            over them, so that no machine is done before they have come.
     """
     chance = random.Random(seed)
     report = Report(instances)
@@ -66,14 +67,14 @@ async def experiment(
     for number in range(instances):
         await journey.start(number, instance_id=f"journey-{number}", orchestration_backend=backend)
     fleet = [await _worker(server, log, chance) for _ in range(_WORKERS)]
-    posting = asyncio.create_task(_post(backend, instances, chance, report))
+    posting = asyncio.create_task(_post(backend, instances, chance, most or 0, report))
     troubling = asyncio.create_task(_trouble(server, log, fleet, chance, trouble, most, report))
     try:
         async with asyncio.timeout(limit):
-            await posting
-            while await store.records(status=set(Status) - {Status.SUCCESS}, limit=1):
-                if troubling.done():
-                    troubling.result()
+            while not posting.done() or await store.records(status=set(Status) - {Status.SUCCESS}, limit=1):
+                for task in (troubling, posting):
+                    if task.done():
+                        task.result()
                 await asyncio.sleep(0.1)
     except TimeoutError:
         left = await store.records(status=set(Status) - {Status.SUCCESS}, limit=5)
@@ -100,13 +101,15 @@ async def _worker(server: Any, log: Path, chance: random.Random) -> asyncio.subp
     return await asyncio.create_subprocess_exec(*command, env=environment)
 
 
-async def _post(backend: DurableBackend, instances: int, chance: random.Random, report: Report) -> None:
+async def _post(backend: DurableBackend, instances: int, chance: random.Random, most: int, report: Report) -> None:
     """Publish the letters of every instance, in their order, mixed with those of others; one that was
     not confirmed was or was not stored, so it is offered again."""
     waiting = [number for number in range(instances) for _ in range(LETTERS)]
     chance.shuffle(waiting)
     sent = [0] * instances
-    for number in waiting:
+    for place, number in enumerate(waiting):
+        while report.disruptions < most * place // len(waiting):
+            await asyncio.sleep(0.01)
         letter = sent[number]
         while True:
             try:

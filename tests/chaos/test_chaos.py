@@ -16,7 +16,7 @@ async def test_no_step_runs_twice_and_no_letter_is_lost(kind, tmp_path):
             pytest.fail(f"no server of {kind} is installed; durable-ast[test] brings one")
     server = KINDS[kind](tmp_path)
     try:
-        report = await experiment(server, tmp_path, instances=60, seed=7, trouble=0.4, limit=240, most=12)
+        report = await experiment(server, tmp_path, instances=60, seed=7, trouble=0.2, limit=240, most=12)
     finally:
         server.close()
     assert report.disruptions > 0
