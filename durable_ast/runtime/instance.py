@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
-from ..errors import NotPersistableWarning, PauseForEventException
+from ..errors import PauseForEventException
 from ..state import resources, snapshot
 from ..state.history import History
 from ..state.pieces import Pieces
@@ -35,6 +35,7 @@ from .running_branch import current
 from .spans import spans_of
 from .tracebacks import own_lines
 from .trail import Trail
+from .unsaved import unsaved_outcome
 from .variables import Seen
 
 if TYPE_CHECKING:
@@ -450,28 +451,32 @@ class Instance:
         await self._written()
 
     async def succeed(self, result: Any) -> None:
-        """Store the result: the instance has ended for good."""
+        """Store the result: the instance has ended for good.
+
+        Raises:
+            NotPersistableError: it cannot be saved; that is the outcome then.
+        """
         record = self.record
         try:
             outcome = snapshot.dumps(("value", result))
-        except Exception as error:
-            self._unsaved_result(result, error)
-            return
-        record.status, record.outcome, record.error = Status.SUCCESS, outcome, None
-        record.call_stack, record.retry, record.awaited, record.wake_at = None, (), (), None
-        await self._written()
+        except Exception as reason:
+            error = unsaved_outcome(record.program, result, reason)
+            await self._ended(Status.ERROR, snapshot.dumps(("error", error)), error)
+            raise error from reason
+        record.call_stack = None
+        await self._ended(Status.SUCCESS, outcome, None)
+
+    async def _ended(
+        self, status: Status, outcome: bytes, error: BaseException | None, effects: Effects = NO_EFFECTS
+    ) -> None:
+        """Store how the instance has ended."""
+        record = self.record
+        record.status, record.outcome = status, outcome
+        record.error = None if error is None else own_lines(error)
+        record.retry, record.awaited, record.wake_at = (), (), None
+        await self._written(effects)
         if self.spans is not None:
-            self.spans.ended(None)
-
-    def _unsaved_result(self, result: Any, error: Exception) -> None:
-        import warnings
-
-        warnings.warn(
-            f"the result of {self.record.program} ({type(result).__qualname__}) cannot be saved ({error}); calling "
-            f"instance {self.record.instance_id!r} again goes on from its last checkpoint",
-            NotPersistableWarning,
-            stacklevel=2,
-        )
+            self.spans.ended(error)
 
     async def fail(self, error: BaseException, root: Branch) -> None:
         """Store the error.  The instance can be called again: it then goes on from the checkpoint
@@ -487,15 +492,10 @@ class Instance:
             if any(flight is cause for cause in causes):
                 record.call_stack = state or None
                 break
-        record.status = Status.CANCELLED if isinstance(error, asyncio.CancelledError) else Status.ERROR
-        record.retry, record.awaited, record.wake_at = (), (), None
-        record.outcome = snapshot.dumps(("error", error))
-        record.error = own_lines(error)
-        if record.status is Status.CANCELLED:
+        status = Status.CANCELLED if isinstance(error, asyncio.CancelledError) else Status.ERROR
+        if status is Status.CANCELLED:
             effects = Effects(outbox=await requests_to_children(self.store, record.instance_id))
-        await self._written(effects)
-        if self.spans is not None:
-            self.spans.ended(error)
+        await self._ended(status, snapshot.dumps(("error", error)), error, effects)
 
 
 _START = b""

@@ -193,6 +193,16 @@ def unsaved_result(stack: CallStack, step: str, reason: Exception) -> NotPersist
     )
 
 
+def unsaved_outcome(program: str, result: object, reason: Exception) -> NotPersistableError:
+    """The error of a program whose result cannot be saved."""
+    text = " ".join(f"{type(reason).__name__}: {reason}".split())
+    return NotPersistableError(
+        f"{program} has ended, and its result ({_type_of(result)}){_inside('result', result, Outside({}))} cannot be saved ({text}), "
+        "so nobody could be given it. Let it return plain data, or tell durable_ast.resource() how to save its type; "
+        "called again, it goes on from its last checkpoint"
+    )
+
+
 def _type_of(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 

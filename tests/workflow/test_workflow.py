@@ -8,13 +8,28 @@ import inspect
 
 import pytest
 
-from durable_ast import InMemoryStore, InstanceConflictError, RunContext, SQLiteStore, Status, Workflow
+from durable_ast import (
+    InMemoryStore,
+    InstanceConflictError,
+    NotPersistableError,
+    RunContext,
+    SQLiteStore,
+    Status,
+    Workflow,
+)
 from durable_ast.backoff import constant
 from durable_ast.stores.delegating import DelegatingStore
 
 
 class Colour(enum.Enum):
     RED = 1
+
+
+class Connection:
+    """Belongs to this process."""
+
+    def __reduce__(self):
+        raise TypeError("a connection cannot be pickled")
 
 
 @pytest.fixture
@@ -353,3 +368,28 @@ async def test_a_result_that_is_changed_later_is_no_other_result(wf):
     first = await run()
     first.append("c")
     assert await run() == ["a", "b"]
+
+
+async def test_a_result_that_cannot_be_saved_is_an_error_that_names_it(tmp_path):
+    wf, log = Workflow("shop", db=tmp_path / "s.db"), []
+
+    @wf.task
+    async def step():
+        log.append("step")
+
+    @wf.workflow(id="report")
+    async def report():
+        await step()
+        return {"rows": [1, 2], "guard": Connection()}
+
+    for start in (report, wf.handle("report").result):
+        with pytest.raises(NotPersistableError, match=r"report has ended, .*result\['guard'\] \(.*Connection\)"):
+            await start()
+    handle = wf.handle("report")
+    assert (await handle.status(), log) == (Status.ERROR, ["step"])
+    assert "result['guard']" in (await handle.info()).error
+    await handle.resume()
+    with pytest.raises(NotPersistableError):
+        await handle.result(timeout=30)
+    assert log == ["step"]
+    await wf.close()
