@@ -18,9 +18,11 @@ def doing(record: Record, waiting: Waiting = ()) -> str:
     """
     match record.status:
         case Status.WAITING | Status.PAUSED if record.awaited:
-            return _event(record.awaited, record.wake_at)
+            return _event(record.awaited, record.wakes_at)
         case Status.SLEEPING if record.wake_at is not None:
             return f"sleeps until {moment(record.wake_at)}"
+        case Status.ENQUEUED if record.is_held:
+            return "waits for its turn in a queue"
         case Status.ERROR:
             return last_line(record.error)
         case Status.RUNNING:

@@ -54,7 +54,7 @@ def summary(record: Record) -> dict[str, Any]:
         "status": record.status.value,
         "checkpoints": record.sequence,
         "awaits": list(record.awaited),
-        "wake_at": record.wake_at,
+        "wake_at": record.wakes_at,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
         "error": record.error,

@@ -441,7 +441,7 @@ class Instance:
     async def begin(self) -> None:
         """It runs, whatever it did before."""
         record = self.record
-        if record.status in (Status.ENQUEUED, Status.ERROR, Status.PARKED, Status.PAUSED):
+        if record.status in (Status.ENQUEUED, Status.ERROR, Status.PARKED):
             record.status, record.outcome, record.error = Status.RUNNING, None, None
             await self._written()
 

@@ -43,7 +43,7 @@ class Moment:
             record.status,
             record.updated_at,
             record.awaited,
-            record.wake_at,
+            record.wakes_at,
             record.error,
             checkpoint,
         )

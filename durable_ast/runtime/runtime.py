@@ -19,7 +19,7 @@ from ..errors import (
     UnknownRunError,
 )
 from ..state.digest import comparison
-from ..state.schema import Message, Record, Status
+from ..state.schema import HELD, Message, Record, Status
 from ..stores.base import InstanceStore
 from ..stores.claiming import InstanceBusy
 from ..stores.names import check_instance_id
@@ -183,14 +183,14 @@ class DurableRuntime:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
-        status: Status = Status.ENQUEUED,
+        held: bool = False,
         replaceable: bool = False,
     ) -> bool:
         """Create the instance, for whoever runs it; gives whether there was none of that id.
 
         Args:
             args, kwargs: the arguments of the program.
-            status: where it stands; nobody runs one that is `PAUSED`.
+            held: whether nobody may run it before its queue lets it go.
             replaceable: whether `replace` may give it other arguments; it is the same instance then,
                 whatever it is called with.
 
@@ -201,7 +201,7 @@ class DurableRuntime:
         """
         await sources.keep(self._store)
         initial = self._for_others(args, kwargs)
-        initial.status = status
+        initial.status, initial.wake_at = Status.ENQUEUED, HELD if held else None
         if replaceable:
             initial.arguments = None
         if await self._store.enqueue(initial):
@@ -212,7 +212,7 @@ class DurableRuntime:
         return False
 
     async def replace(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Give the instance other arguments, if it was enqueued to stand still and nobody has let it go.
+        """Give the instance other arguments, if its queue has not let it go.
 
         Returns:
             Whether it has them.
@@ -224,14 +224,14 @@ class DurableRuntime:
         await sources.keep(self._store)
         initial = self._for_others(args, kwargs)
         existing = await self._store.read(self.instance_id)
-        if existing is None or not _has_not_begun(existing):
+        if existing is None or not existing.is_held:
             return False
         try:
             record, _ = await self._store.acquire(existing)
         except InstanceBusy:
             return False  # it is being let go
         try:
-            if not _has_not_begun(record):
+            if not record.is_held:
                 return False
             record.call_stack = initial.call_stack
             writing = self._store.commit(record, (), True)
@@ -316,14 +316,14 @@ class DurableRuntime:
         """The same, once it does not stand still any more."""
         while True:
             record, created, waited = await self._acquire(initial, attach)
-            if record.status is not Status.PAUSED:
+            if not record.stands_still:
                 return record, created, waited
             self._release(record)
             if not attach:
-                raise Paused(f"instance {self.instance_id!r} is paused")
+                raise Paused(f"instance {self.instance_id!r} {'is in a queue' if record.is_held else 'is paused'}")
             seen: Any = None
             current: Record | None = record
-            while current is not None and current.status is Status.PAUSED:
+            while current is not None and current.stands_still:
                 seen = await self._store.changed(self.instance_id, seen, 60.0)
                 current = await self._store.read(self.instance_id)
 
@@ -451,10 +451,6 @@ class DurableRuntime:
             error = _not_loaded(branch.instance.record, problem)
             branch.instance.failure = error  # nothing has run, so the record stays as it is
             raise error from problem.__cause__ if error is problem else problem
-
-
-def _has_not_begun(record: Record) -> bool:
-    return record.status is Status.PAUSED and record.sequence == 0
 
 
 def _not_loaded(record: Record, problem: Exception) -> DurableError:

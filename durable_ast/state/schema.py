@@ -7,6 +7,7 @@ with the format version in it, so that any store that can keep a dictionary can 
 from __future__ import annotations
 
 import enum
+import math
 import operator
 import time
 from dataclasses import dataclass, field, fields
@@ -22,6 +23,14 @@ State: TypeAlias = dict[str, Any]
 
 BRANCHES = "b/"
 """What the names of those parts begin with that hold the branches of an instance."""
+
+
+INTERNAL = "("
+"""What the programs of records begin with that are no instances, but the library's own, such as queues;
+they are not listed."""
+
+AT_ONCE, HELD = 0.0, math.inf
+"""When an instance that has not begun may begin: as soon as anybody runs it, or once its queue lets it go."""
 
 
 class Status(enum.StrEnum):
@@ -81,7 +90,8 @@ class Record:
         call_stack: the last checkpoint; `state` is the same as bytes.
         retry: for each exception in flight, the checkpoint before it was raised; empty if there was none.
         awaited: the names of the events it waits for.
-        wake_at: when it wants to be woken, in seconds since 1970, if it does.
+        wake_at: when it wants to be woken, in seconds since 1970, if it does; of one that has not begun,
+            `HELD` if a queue holds it, `AT_ONCE` if it is paused and none does.
         outcome: its result or error, once it has one.
         error: the text of the error, for people.
         sources: the text of the code it runs, by version.
@@ -113,6 +123,26 @@ class Record:
         if isinstance(self.call_stack, Pieces):
             return bytes(self.call_stack)
         return self.call_stack
+
+    @property
+    def has_not_begun(self) -> bool:
+        """Whether nothing of it has ever run."""
+        return self.status is Status.ENQUEUED or (self.status is Status.PAUSED and self.wake_at in (AT_ONCE, HELD))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it must not begin before its queue lets it go."""
+        return self.wake_at == HELD and self.has_not_begun
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether nobody may go on with it until it is told to."""
+        return self.status is Status.PAUSED or self.is_held
+
+    @property
+    def wakes_at(self) -> float | None:
+        """When it will go on by itself, in seconds since 1970, if it will."""
+        return None if self.status in (Status.ENQUEUED, Status.PAUSED) else self.wake_at
 
     def copy(self) -> Record:
         """The same facts in another record."""

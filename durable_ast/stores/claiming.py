@@ -58,7 +58,7 @@ async def claim_by_listing(
 async def due_of(store: InstanceStore, record: Record) -> float | None:
     """When an instance that nobody owns can go on, in seconds since 1970; None if only an event can
     tell."""
-    if record.status in (Status.ENQUEUED, Status.RUNNING):
+    if record.status in (Status.ENQUEUED, Status.RUNNING) and not record.is_held:
         return record.created_at
     if record.status is Status.WAITING:
         for message in await store.messages(record.instance_id):

@@ -114,7 +114,7 @@ class InMemoryStateStore(InstanceStore):
 
     def _due(self, record: Record) -> float | None:
         """When an instance that nobody owns can go on, in seconds since 1970."""
-        if record.status in (Status.ENQUEUED, Status.RUNNING):
+        if record.status in (Status.ENQUEUED, Status.RUNNING) and not record.is_held:
             return record.created_at
         if record.status is Status.WAITING:
             for message in self._messages.get(record.instance_id, ()):

@@ -25,7 +25,7 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
 from ..errors import NewerFormatError, StoreError
 from ..state.deltas import OF_RECORD
 from ..state.history import PREFIX as HISTORY
-from ..state.schema import Message, Outgoing, Record, State, Status
+from ..state.schema import INTERNAL, Message, Outgoing, Record, State, Status
 from .claiming import InstanceBusy
 from .lease import now
 from .parts import NO_PARTS, Parts
@@ -351,7 +351,8 @@ class PostgresStore(RemoteStore):
 
     async def _select(self, selections: Sequence[Selection]) -> list[list[Record]]:
         query = f"""SELECT {COLUMNS} FROM instances
-        WHERE (%s::text[] IS NULL OR status = ANY (%s)) AND (%s::text IS NULL OR program = %s)
+        WHERE NOT starts_with(program, %s)
+        AND (%s::text[] IS NULL OR status = ANY (%s)) AND (%s::text IS NULL OR program = %s)
         AND (%s::text IS NULL OR starts_with(id, %s)) AND (%s::float8 IS NULL OR created_at >= %s)
         ORDER BY key DESC LIMIT %s OFFSET %s"""
         answers = []
@@ -359,7 +360,7 @@ class PostgresStore(RemoteStore):
             status = None if each.status is None else [status.value for status in each.status]
             filters = (status, each.program, each.prefix, each.since)
             values = [value for value in filters for _ in range(2)]
-            rows = await self._run_safely(query, (*values, each.limit, each.offset))
+            rows = await self._run_safely(query, (INTERNAL, *values, each.limit, each.offset))
             answers.append([record_in(row[1:]) for row in rows])
         return answers
 

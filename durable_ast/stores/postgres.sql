@@ -59,7 +59,7 @@ $$;
 -- When an instance that nobody owns can go on.
 CREATE FUNCTION due_of(it instances) RETURNS double precision VOLATILE LANGUAGE sql AS $$
     SELECT CASE
-        WHEN it.status IN ('ENQUEUED', 'RUNNING') THEN it.updated_at
+        WHEN it.status = 'RUNNING' OR (it.status = 'ENQUEUED' AND it.wake_at IS NULL) THEN it.updated_at
         WHEN it.status = 'WAITING' AND EXISTS (
             SELECT 1 FROM messages
             WHERE instance_id = it.id AND (name LIKE '.%' OR it.awaited::jsonb ? name)

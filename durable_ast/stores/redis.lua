@@ -74,7 +74,7 @@ end
 local function due_of(id)
     local facts = redis.call('HMGET', key('i', id), 'status', 'awaited', 'wake_at', 'updated_at')
     local status = facts[1]
-    if status == 'ENQUEUED' or status == 'RUNNING' then
+    if status == 'RUNNING' or (status == 'ENQUEUED' and not facts[3]) then
         return facts[4]
     end
     if status == 'WAITING' then

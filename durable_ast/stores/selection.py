@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..state.schema import Record, Status
+from ..state.schema import INTERNAL, Record, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Selection:
     def matches(self, record: Record) -> bool:
         """Whether the filters let a record through."""
         return (
-            (self.status is None or record.status in self.status)
+            not record.program.startswith(INTERNAL)
+            and (self.status is None or record.status in self.status)
             and (self.program is None or record.program == self.program)
             and (self.prefix is None or record.instance_id.startswith(self.prefix))
             and (self.since is None or record.created_at >= self.since)

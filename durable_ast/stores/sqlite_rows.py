@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import CorruptStateError
 from ..state import plain
-from ..state.schema import Message, Outgoing, Record, Status
+from ..state.schema import INTERNAL, Message, Outgoing, Record, Status
 from .names import storable_text
 from .parts import TRANSIENT, Parts
 from .selection import Selection
@@ -27,7 +27,7 @@ PUT_MESSAGE = "INSERT INTO durable_messages (instance_id, name, payload) VALUES 
 _DROP_TRANSIENT = f"DELETE FROM durable_parts WHERE instance = ? AND ({' OR '.join(['name GLOB ?'] * len(TRANSIENT))})"
 
 DUE = """CASE
-WHEN status IN ('ENQUEUED', 'RUNNING') THEN updated_at
+WHEN status = 'RUNNING' OR (status = 'ENQUEUED' AND wake_at IS NULL) THEN updated_at
 WHEN status = 'WAITING' AND EXISTS (
     SELECT 1 FROM durable_messages WHERE instance_id = durable_instances.id
     AND (name GLOB '.*' OR name IN (SELECT value FROM json_each(awaited)))
@@ -168,8 +168,8 @@ def write_more(
 
 def listing(selection: Selection) -> tuple[str, list[Any]]:
     """The query for a selection, and its values."""
-    conditions: list[str] = []
-    values: list[Any] = []
+    conditions = ["substr(program, 1, 1) <> ?"]
+    values: list[Any] = [INTERNAL]
     if selection.status is not None:
         conditions.append(f"status IN ({', '.join('?' * len(selection.status))})")
         values += [status.value for status in selection.status]
@@ -182,6 +182,6 @@ def listing(selection: Selection) -> tuple[str, list[Any]]:
     if selection.since is not None:
         conditions.append("created_at >= ?")
         values.append(selection.since)
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    where = " AND ".join(conditions)
     values += [-1 if selection.limit is None else selection.limit, selection.offset]
-    return f"SELECT {COLUMNS} FROM durable_instances {where} ORDER BY key DESC LIMIT ? OFFSET ?", values
+    return f"SELECT {COLUMNS} FROM durable_instances WHERE {where} ORDER BY key DESC LIMIT ? OFFSET ?", values

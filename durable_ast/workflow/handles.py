@@ -17,7 +17,7 @@ from ..runtime.moments import Moment, kept_behind, moments
 from ..runtime.running_branch import current
 from ..runtime.signals import VALUES
 from ..state import snapshot
-from ..state.schema import Outgoing, Record, Status
+from ..state.schema import AT_ONCE, HELD, Outgoing, Record, Status
 from ..stores.claiming import InstanceBusy
 from ..stores.parts import NO_PARTS
 from ..worker.at_work import lent_place
@@ -71,7 +71,7 @@ class Run:
             record.created_at,
             record.updated_at,
             record.awaited,
-            record.wake_at,
+            record.wakes_at,
             record.error,
         )
 
@@ -193,8 +193,10 @@ class Handle(Generic[R]):
     async def cancel(self) -> None:
         """Ask the run to stop: what it awaits is cancelled, as asyncio does, and it may clean up.
 
-        One that stands still goes on to do so.
+        One that stands still goes on to do so; one that has not begun never begins.
         """
+        if await self._never_begins():
+            return
         await self._ask(CANCEL)
         if await self._is_to_pause(await self._record()):
             await self.resume()
@@ -204,11 +206,8 @@ class Handle(Generic[R]):
         record = await self._owned_or_paused()
         if record is None:
             await self._ask(TERMINATE)
-            return
-        error = asyncio.CancelledError(f"run {self.id!r} was terminated")
-        before = record.copy()
-        record.status, record.outcome = Status.CANCELLED, snapshot.dumps(("error", error))
-        await self._leave(record, before, await requests_to_children(self._workflow.instances, self.id))
+        else:
+            await self._end(record, "was terminated")
 
     async def pause(self) -> None:
         """Ask the run to stand still until `resume`; a step that is running is begun again then."""
@@ -216,23 +215,45 @@ class Handle(Generic[R]):
         if record is None:
             await self._ask(PAUSE)
             return
+        if record.status in OVER:
+            self._release(record)
+            return
+        if record.status is Status.ENQUEUED and not record.is_held:
+            record.wake_at = AT_ONCE
         record.status = Status.PAUSED
         await self._leave(record)
 
     async def resume(self) -> None:
         """Let a run that was paused, or was asked to pause, go on, here or wherever it is claimed.
 
-        One that has failed goes on as well, from where it failed.
+        One that has failed, or was put aside, goes on as well, from where it failed; one in a queue
+        waits for its turn.
         """
         record = await self._owned_or_paused()
         if record is None:
             return  # it is at work, or has ended
-        if record.status is Status.PAUSED and record.sequence == 0:
-            record.status = Status.ENQUEUED  # it was in a queue, and has not begun
-        elif record.status in (Status.PAUSED, Status.ERROR):
+        if record.has_not_begun:
+            record.status, record.wake_at = Status.ENQUEUED, HELD if record.is_held else None
+        elif record.status in (Status.PAUSED, Status.ERROR, Status.PARKED):
             record.status, record.outcome, record.error = Status.RUNNING, None, None
         await self._leave(record, consumed=await self._requests_to_pause())
-        self._workflow.go_on(record)
+        self._go_on(record)
+
+    async def let_go(self) -> None:
+        """Tell the run, which its queue holds, that it may begin; one that is paused stands still."""
+        record = await self._owned()
+        if record is None:
+            return  # somebody pauses or ends it at the moment, or gives it other arguments
+        if not record.is_held:
+            self._release(record)
+            return
+        record.wake_at = None if record.status is Status.ENQUEUED else AT_ONCE
+        await self._leave(record)
+        self._go_on(record)
+
+    def _go_on(self, record: Record) -> None:
+        if not record.stands_still:
+            self._workflow.go_on(record)
 
     async def remove(self) -> None:
         """End the run, if there is one, and forget it."""
@@ -247,6 +268,25 @@ class Handle(Generic[R]):
                     return
                 except InstanceBusy:  # whoever ended it has still to let go of it
                     seen = await self._workflow.instances.changed(self.id, seen, _LOOK_AGAIN)
+
+    async def _never_begins(self) -> bool:
+        """End the run if it has not begun; gives whether it has ended."""
+        record = await self._owned() if (await self._record()).has_not_begun else None
+        if record is None:
+            return False
+        if record.has_not_begun:
+            await self._end(record, "was cancelled before it had begun")
+            return True
+        self._release(record)
+        return False
+
+    async def _end(self, record: Record, how: str) -> None:
+        """End a run that the caller owns where it stands."""
+        error = asyncio.CancelledError(f"run {self.id!r} {how}")
+        before = record.copy()
+        record.status, record.outcome = Status.CANCELLED, snapshot.dumps(("error", error))
+        record.awaited, record.wake_at = (), None
+        await self._leave(record, before, await requests_to_children(self._workflow.instances, self.id))
 
     async def _owned(self) -> Record | None:
         """The record, now owned by the caller; None if somebody is at work on it, or it has ended.
@@ -307,14 +347,17 @@ class Handle(Generic[R]):
             if writing is not None:
                 await writing
         finally:
-            store.release(record.instance_id, record.epoch)
+            self._release(record)
+
+    def _release(self, record: Record) -> None:
+        self._workflow.instances.release(record.instance_id, record.epoch)
 
     async def _ask(self, what: str) -> None:
         """Ask the owner of the run; if there is none, it goes on here to do as it is asked."""
         record = await self._record()
-        if not record.status.is_final:
+        if record.status not in OVER:
             await asyncio.wrap_future(self._workflow.instances.publish(self.id, what, snapshot.dumps(None)))
-            self._workflow.go_on(record)
+            self._go_on(record)
 
     async def delete(self) -> bool:
         """Forget the run, with its signals and all that it has published; gives whether there was one.

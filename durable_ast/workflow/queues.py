@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..errors import DurableError
 from ..state import snapshot
-from ..state.schema import Record, Status
+from ..state.schema import INTERNAL, Record, Status
 from ..stores.claiming import InstanceBusy
 from ..stores.names import check_instance_id
 from .functions import WorkflowFunction, checked
@@ -34,6 +34,8 @@ log = logging.getLogger("durable_ast")
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_PROGRAM = f"{INTERNAL}queue)"
+"""What the record of a queue runs: nothing that a worker has."""
 _ITEMS = "q/"
 """What the names of the parts of a queue begin with that hold its runs."""
 _GRANTS = "g/times"
@@ -249,7 +251,7 @@ class Queue:
         due = time.time() + (delay if debounce is None else debounce)
         item = Item("", key, self._priority if priority is None else priority, due)
         if unique is None:
-            runtime, _ = await Start(self._workflow.backend, fn, id, args, kwargs).enqueue(status=Status.PAUSED)
+            runtime, _ = await Start(self._workflow.backend, fn, id, args, kwargs).enqueue(held=True)
             item = replace(item, run_id=runtime.instance_id)
         else:
             item, is_new = await self._only(item, fn, unique, debounce is not None, args, kwargs)
@@ -278,7 +280,7 @@ class Queue:
             start = Start(
                 self._workflow.backend, fn, f"{self._workflow.name}-{fn.__name__}~{unique}#{number}", args, kwargs
             )
-            runtime, is_new = await start.enqueue(status=Status.PAUSED, replaceable=True)
+            runtime, is_new = await start.enqueue(held=True, replaceable=True)
             item = replace(item, run_id=runtime.instance_id, only=(unique, number))
             if is_new or (replaces and await runtime.replace(args, kwargs)):
                 return item, is_new
@@ -305,8 +307,7 @@ class Queue:
         store = self._workflow.instances
         while True:
             try:
-                # its own id as its program: no worker has that
-                record, _ = await store.acquire(Record(self.id, self.id, Status.PAUSED))
+                record, _ = await store.acquire(Record(self.id, _PROGRAM, Status.PAUSED))
             except InstanceBusy:
                 await asyncio.sleep(_TAKE_OVER)
                 continue
@@ -328,7 +329,7 @@ class Queue:
         while True:
             changes = await self._ended()
             consumed = await self._arrivals(changes)
-            granted = self._granted(time.time(), changes)
+            granted = await self._granted(time.time(), changes)
             if changes or consumed:
                 record.sequence += 1
                 writing = store.commit(record, consumed, True, changes)
@@ -356,17 +357,21 @@ class Queue:
         for item in [item for item in self._items.values() if item.is_free]:
             record = await self._workflow.instances.read(item.run_id)
             if record is None or record.status in OVER:
-                del self._items[item.run_id]
-                changes[_ITEMS + item.run_id] = None
-                if item.only is not None:
-                    unique, number = item.only
-                    left = [each.only[1] for each in self._items.values() if each.only and each.only[0] == unique]
-                    changes[_ENDED + unique] = pickle.dumps(min([number, *(other - 1 for other in left)]))
-            elif record.status is Status.PAUSED:
+                self._forget(item, changes)
+            elif record.is_held:
                 await self._let_go(item)  # the process died between the two
         return changes
 
-    def _granted(self, now: float, changes: dict[str, bytes | None]) -> list[Item]:
+    def _forget(self, item: Item, changes: dict[str, bytes | None]) -> None:
+        """A run has ended."""
+        del self._items[item.run_id]
+        changes[_ITEMS + item.run_id] = None
+        if item.only is not None:
+            unique, number = item.only
+            left = [each.only[1] for each in self._items.values() if each.only and each.only[0] == unique]
+            changes[_ENDED + unique] = pickle.dumps(min([number, *(other - 1 for other in left)]))
+
+    async def _granted(self, now: float, changes: dict[str, bytes | None]) -> list[Item]:
         """The runs that are let go now."""
         free = [item for item in self._items.values() if item.is_free]
         count, of_key = len(free), Counter(item.key for item in free)
@@ -381,6 +386,10 @@ class Queue:
             if self._rate is not None and len(self._grants) >= self._rate[0]:
                 break
             if self._per_key is not None and item.key is not None and of_key[item.key] >= self._per_key:
+                continue
+            record = await self._workflow.instances.read(item.run_id)
+            if record is None or record.status in OVER:
+                self._forget(item, changes)  # it was ended while it waited
                 continue
             count += 1
             of_key[item.key] += 1
@@ -397,4 +406,4 @@ class Queue:
 
     async def _let_go(self, item: Item) -> None:
         with contextlib.suppress(DurableError):
-            await self._workflow.handle(item.run_id).resume()
+            await self._workflow.handle(item.run_id).let_go()

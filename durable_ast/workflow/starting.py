@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from ..backends.durable import DurableBackend
 from ..errors import OtherProgramError
 from ..runtime.runtime import DurableRuntime
-from ..state.schema import Status
 from .functions import WorkflowFunction
 from .namesakes import id_of_run, make_distinct
 
@@ -46,13 +45,11 @@ class Start:
         """Create the run or go on with it, and wait until it ends; gives its result."""
         return await self._as_itself(lambda runtime: runtime.call(self._args, self._kwargs, wait=True))
 
-    async def enqueue(
-        self, *, status: Status = Status.ENQUEUED, replaceable: bool = False
-    ) -> tuple[DurableRuntime, bool]:
+    async def enqueue(self, *, held: bool = False, replaceable: bool = False) -> tuple[DurableRuntime, bool]:
         """Create the run, for whoever runs it, if there is none; gives what runs it, and whether it is new.
 
         Args:
-            status: where it stands; nobody runs one that is `PAUSED`.
+            held: whether nobody may run it before its queue lets it go.
             replaceable: whether it may get other arguments before it begins.
 
         Raises:
@@ -61,7 +58,7 @@ class Start:
         """
 
         async def enqueued(runtime: DurableRuntime) -> tuple[DurableRuntime, bool]:
-            is_new = await runtime.enqueue(self._args, self._kwargs, status=status, replaceable=replaceable)
+            is_new = await runtime.enqueue(self._args, self._kwargs, held=held, replaceable=replaceable)
             return runtime, is_new
 
         return await self._as_itself(enqueued)

@@ -306,7 +306,7 @@ class Workflow(Definitions, Messages):
             limit=limit,
             offset=offset,
         )
-        return [Run.of(record) for record in records if record.program != record.instance_id]  # that is a queue
+        return [Run.of(record) for record in records]
 
     # lifetime
 

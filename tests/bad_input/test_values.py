@@ -58,7 +58,9 @@ async def test_the_result(backend):
         await step()
         return Connection()
 
-    with pytest.raises(NotPersistableError, match=r"give has ended, and its result \(.*Connection\).*cannot be pickled"):
+    with pytest.raises(
+        NotPersistableError, match=r"give has ended, and its result \(.*Connection\).*cannot be pickled"
+    ):
         await give(orchestration_backend=backend, instance_id="it")
     assert (await backend.store.read("it")).status is Status.ERROR
 

@@ -5,7 +5,16 @@ import pickle
 
 import pytest
 
-from durable_ast import InMemoryStore, InstanceConflictError, SQLiteStore, Status, UnknownRunError, Workflow
+from durable_ast import (
+    InMemoryStore,
+    InstanceConflictError,
+    ParkedError,
+    SQLiteStore,
+    Status,
+    UnknownRunError,
+    Workflow,
+)
+from durable_ast.state import snapshot
 from durable_ast.stores.delegating import DelegatingStore
 
 
@@ -293,6 +302,60 @@ async def test_a_run_in_a_queue_is_cancelled_before_it_begins(shop):
     await first.signal("go")
     await first.result(timeout=30)
     await queue.stop()
+
+
+async def test_a_run_that_was_put_aside_goes_on_when_it_is_resumed(shop):
+    handle = await shop.wf.start(shop.order, 7)
+    await shop.reached(handle, Status.WAITING)
+    await shop.wf.runs.stop()
+    record, _ = await shop.wf.instances.acquire(await shop.wf.instances.read(handle.id))
+    record.sequence, record.status = record.sequence + 1, Status.PARKED
+    record.outcome = snapshot.dumps(("error", ParkedError("its worker died")))
+    writing = shop.wf.instances.commit(record, (), True)
+    if writing is not None:
+        await writing
+    shop.wf.instances.release(record.instance_id, record.epoch)
+    await shop.wf.recover()
+    with pytest.raises(ParkedError, match="its worker died"):
+        await handle.result(timeout=30)
+    await handle.resume()
+    await handle.signal("go", "on")
+    assert await handle.result(timeout=30) == ([7], "on")
+
+
+@pytest.mark.parametrize("asked", ["cancel", "pause"])
+async def test_a_run_that_has_failed_is_not_woken_to_be_stopped(store, asked):
+    wf, log = Workflow("shop", db=store, default_retries=0), []
+
+    @wf.workflow(id="order")
+    async def order():
+        log.append("order")
+        raise OSError("down")
+
+    handle = await wf.start(order)
+    with pytest.raises(OSError, match="down"):
+        await handle.result(timeout=30)
+    await getattr(handle, asked)()
+    await asyncio.sleep(0.2)
+    assert (await handle.status(), log) == (Status.ERROR, ["order"])
+    with pytest.raises(OSError, match="down"):
+        await handle.result(timeout=30)
+    await wf.close()
+
+
+async def test_a_run_is_paused_before_it_begins(shop):
+    await shop.wf.runs.stop()
+    shop.wf.begin = lambda runtime: None  # nobody works here
+    handle = await shop.wf.start(shop.order, 7)
+    await handle.pause()
+    assert await handle.status() is Status.PAUSED
+    await handle.resume()
+    assert await handle.status() is Status.ENQUEUED
+    await handle.pause()
+    await handle.cancel()
+    with pytest.raises(asyncio.CancelledError, match="cancelled before it had begun"):
+        await handle.result(timeout=30)
+    assert (await handle.status(), shop.log) == (Status.CANCELLED, [])
 
 
 async def test_a_call_of_a_paused_run_waits_until_it_is_resumed(shop):

@@ -73,7 +73,7 @@ async def test_priority_keys_and_delay(store):
     first = await shop.queue.start(shop.order, "first", delay=due - time.monotonic())
     low = await shop.queue.start(shop.order, "low", delay=due - time.monotonic())
     high = await shop.queue.start(shop.order, "high", priority=0, delay=due - time.monotonic() - 0.1)
-    assert await first.status() is Status.PAUSED
+    assert await first.status() is Status.ENQUEUED
     await shop.finish([first, low, high])
     assert shop.log == ["high", "first", "low"]
     await shop.wf.close()
@@ -94,7 +94,50 @@ async def test_a_rate(store):
     await shop.finish(handles[:2])
     await asyncio.sleep(0.6)
     assert shop.log == [0, 1]
-    assert await handles[2].status() is Status.PAUSED
+    assert await handles[2].status() is Status.ENQUEUED
+    await shop.wf.close()
+
+
+async def test_a_run_that_is_cancelled_in_its_queue_takes_no_turn(store):
+    shop = Shop(store, concurrency=1, rate=(2, 3600))
+    shop.is_open.clear()
+    first, second, third = [await shop.queue.start(shop.order, number) for number in range(3)]
+    await second.cancel()
+    assert await second.status() is Status.CANCELLED
+    shop.is_open.set()
+    assert await shop.finish([first, third]) == [0, 2]
+    assert shop.log == [0, 2]
+    await shop.wf.close()
+
+
+async def test_a_run_that_is_paused_in_its_queue_waits_for_both(store):
+    shop = Shop(store, concurrency=1)
+    shop.is_open.clear()
+    first, second = [await shop.queue.start(shop.order, number) for number in range(2)]
+    await second.pause()
+    assert await second.status() is Status.PAUSED
+    await second.resume()
+    assert await second.status() is Status.ENQUEUED
+    await asyncio.sleep(0.3)
+    assert shop.log == [0], "to be told to go on is no turn"
+    await second.pause()
+    shop.is_open.set()
+    assert await first.result(timeout=60) == 0
+    await asyncio.sleep(0.5)
+    assert await second.status() is Status.PAUSED
+    await second.resume()
+    assert await second.result(timeout=60) == 1
+    await shop.wf.close()
+
+
+async def test_a_run_in_a_queue_is_seen_as_it_stands(store):
+    shop = Shop(store, rate=(1, 3600))
+    first, second = [await shop.queue.start(shop.order, number) for number in range(2)]
+    assert await first.result(timeout=60) == 0
+    assert [run.id for run in await shop.wf.list(status="ENQUEUED")] == [second.id]
+    assert await shop.wf.list(status="PAUSED") == []
+    assert (await second.info()).wake_at is None
+    assert [run.id for run in await shop.wf.list(limit=2)] == [second.id, first.id], "the queue takes no place"
     await shop.wf.close()
 
 

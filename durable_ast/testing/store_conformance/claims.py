@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ...state.schema import Outgoing, Status
+from ...state.schema import HELD, Outgoing, Status
 from .case import ODD_IDS, PROGRAMS, Place, StoreCase, commit, new, scenario
 
 
@@ -121,6 +121,22 @@ class Claims(StoreCase):
             store.release(status.value, record.epoch)
             await asyncio.wrap_future(store.publish(status.value, "a", b""))
         assert (await store.claim(PROGRAMS, 10)).records == []
+
+    @scenario
+    async def test_what_a_queue_holds_is_claimed_once_it_is_let_go(self, place: Place) -> None:
+        store = place.open()
+        await store.enqueue(new(status=Status.ENQUEUED, wake_at=HELD))
+        claimed = await store.claim(PROGRAMS, 10)
+        assert (claimed.records, claimed.next_due) == ([], None)
+        record, _ = await store.acquire(new())
+        assert (record.status, record.wake_at) == (Status.ENQUEUED, HELD)
+        store.release("one", record.epoch)
+        assert (await store.claim(PROGRAMS, 10)).records == []
+        record, _ = await store.acquire(new())
+        await commit(store, record, wake_at=None)
+        store.release("one", record.epoch)
+        await store.read("one")
+        assert [taken.instance_id for taken in (await store.claim(PROGRAMS, 10)).records] == ["one"]
 
     @scenario
     async def test_a_worker_is_woken_by_what_is_new(self, place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ...state.schema import Status
+from ...state.schema import INTERNAL, Status
 from .case import Place, StoreCase, commit, new, scenario
 
 
@@ -44,6 +44,13 @@ class Listing(StoreCase):
         assert await ids(prefix="_") == []
         assert await ids(since=1002.0) == ["b%_3", "a%_2"]
         assert await ids(status={Status.RUNNING}, since=1001.0, limit=1) == ["b%_1"]
+
+    @scenario
+    async def test_what_is_no_instance_takes_no_place_in_a_list(self, place: Place) -> None:
+        store = place.open()
+        await store.enqueue(new("order"))
+        await store.acquire(new("queue", program=f"{INTERNAL}queue)"))
+        assert [record.instance_id for record in await store.records(limit=1)] == ["order"]
 
     @scenario
     async def test_times_are_known(self, place: Place) -> None:
