@@ -21,6 +21,7 @@ from ..state.deltas import Deltas, whole, whole_parts
 from ..state.history import Checkpoint, history_in
 from ..state.schema import Message, Outgoing, Record, State, Status
 from .claiming import Claimed, claim_by_listing
+from .completing import complete_by_asking
 from .parts import NO_PARTS, Parts
 from .retention import sizes_by_reading, vacuum
 from .selection import Selection
@@ -246,6 +247,21 @@ class InstanceStore(StateStore, Store):
         Returns:
             Whether it was put there.
         """
+
+    async def complete(
+        self, instance_id: str, name: str, payload: bytes, delivered: str, rivals: str | None = None
+    ) -> bool | None:
+        """Offer a message to an instance, unless that has ended, or has had one and waits for no other.
+
+        Args:
+            instance_id, name, payload: as for `offer`.
+            delivered: the part that an instance has once such a message was delivered to it.
+            rivals: a mailbox that is empty if no other instance may be meant.
+
+        Returns:
+            Whether it was put there; None if nothing was done because that mailbox is not empty.
+        """
+        return await complete_by_asking(self, instance_id, name, payload, delivered, rivals)
 
     @abstractmethod
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:

@@ -188,6 +188,12 @@ class CodedStore(DelegatingStore):
     async def offer(self, instance_id: str, name: str, payload: bytes) -> bool:
         return await self.inner.offer(instance_id, name, self._codec.encode(payload, _message_place(instance_id, name)))
 
+    async def complete(
+        self, instance_id: str, name: str, payload: bytes, delivered: str, rivals: str | None = None
+    ) -> bool | None:
+        sealed = self._codec.encode(payload, _message_place(instance_id, name))
+        return await self.inner.complete(instance_id, name, sealed, delivered, rivals)
+
     # plain states
 
     async def load(self, instance_id: str) -> State | None:

@@ -1,8 +1,12 @@
-"""A store in front of another one: what changes little of what a store does derives from it."""
+"""A store in front of another one: what changes little of what a store does derives from it.
+
+What it does not change it hands on as it is, and not in a coroutine of its own: each costs as much as
+what it waits for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -30,20 +34,20 @@ class DelegatingStore(InstanceStore):
     def is_same(self, other: object) -> bool:
         return self is other or self.inner.is_same(other.inner if isinstance(other, DelegatingStore) else other)
 
-    async def load(self, instance_id: str) -> State | None:
-        return await self.inner.load(instance_id)
+    def load(self, instance_id: str) -> Coroutine[Any, Any, State | None]:
+        return self.inner.load(instance_id)
 
-    async def save(self, instance_id: str, state: State) -> None:
-        await self.inner.save(instance_id, state)
+    def save(self, instance_id: str, state: State) -> Coroutine[Any, Any, None]:
+        return self.inner.save(instance_id, state)
 
-    async def acquire(self, initial: Record) -> tuple[Record, bool]:
-        return await self.inner.acquire(initial)
+    def acquire(self, initial: Record) -> Coroutine[Any, Any, tuple[Record, bool]]:
+        return self.inner.acquire(initial)
 
-    async def enqueue(self, record: Record) -> bool:
-        return await self.inner.enqueue(record)
+    def enqueue(self, record: Record) -> Coroutine[Any, Any, bool]:
+        return self.inner.enqueue(record)
 
-    async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
-        return await self.inner.claim(programs, limit, but)
+    def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Coroutine[Any, Any, Claimed]:
+        return self.inner.claim(programs, limit, but)
 
     def commit(
         self,
@@ -55,8 +59,8 @@ class DelegatingStore(InstanceStore):
     ) -> Awaitable[None] | None:
         return self.inner.commit(record, consumed, flush, parts, outbox)
 
-    async def begin(self, record: Record) -> OpenTransaction:
-        return await self.inner.begin(record)
+    def begin(self, record: Record) -> Coroutine[Any, Any, OpenTransaction]:
+        return self.inner.begin(record)
 
     def commit_within(
         self,
@@ -71,50 +75,55 @@ class DelegatingStore(InstanceStore):
     def release(self, instance_id: str, epoch: int) -> None:
         self.inner.release(instance_id, epoch)
 
-    async def read(self, instance_id: str) -> Record | None:
-        return await self.inner.read(instance_id)
+    def read(self, instance_id: str) -> Coroutine[Any, Any, Record | None]:
+        return self.inner.read(instance_id)
 
-    async def parts(self, instance_id: str, prefix: str = "") -> dict[str, bytes]:
-        return await self.inner.parts(instance_id, prefix)
+    def parts(self, instance_id: str, prefix: str = "") -> Coroutine[Any, Any, dict[str, bytes]]:
+        return self.inner.parts(instance_id, prefix)
 
-    async def messages(self, instance_id: str) -> list[Message]:
-        return await self.inner.messages(instance_id)
+    def messages(self, instance_id: str) -> Coroutine[Any, Any, list[Message]]:
+        return self.inner.messages(instance_id)
 
-    async def message(self, instance_id: str, name: str) -> Message | None:
-        return await self.inner.message(instance_id, name)
+    def message(self, instance_id: str, name: str) -> Coroutine[Any, Any, Message | None]:
+        return self.inner.message(instance_id, name)
 
     def publish(self, instance_id: str, name: str, payload: bytes) -> Future[int]:
         return self.inner.publish(instance_id, name, payload)
 
-    async def offer(self, instance_id: str, name: str, payload: bytes) -> bool:
-        return await self.inner.offer(instance_id, name, payload)
+    def offer(self, instance_id: str, name: str, payload: bytes) -> Coroutine[Any, Any, bool]:
+        return self.inner.offer(instance_id, name, payload)
 
-    async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
-        return await self.inner.changed(instance_id, seen, timeout)
+    def complete(
+        self, instance_id: str, name: str, payload: bytes, delivered: str, rivals: str | None = None
+    ) -> Coroutine[Any, Any, bool | None]:
+        return self.inner.complete(instance_id, name, payload, delivered, rivals)
+
+    def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Coroutine[Any, Any, Any]:
+        return self.inner.changed(instance_id, seen, timeout)
 
     def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
         return self.inner.watch(instance_id, callback)
 
-    async def select(self, selection: Selection) -> list[Record]:
-        return await self.inner.select(selection)
+    def select(self, selection: Selection) -> Coroutine[Any, Any, list[Record]]:
+        return self.inner.select(selection)
 
-    async def delete(self, instance_id: str) -> bool:
-        return await self.inner.delete(instance_id)
+    def delete(self, instance_id: str) -> Coroutine[Any, Any, bool]:
+        return self.inner.delete(instance_id)
 
-    async def drop_parts(self, instance_id: str, prefix: str) -> int:
-        return await self.inner.drop_parts(instance_id, prefix)
+    def drop_parts(self, instance_id: str, prefix: str) -> Coroutine[Any, Any, int]:
+        return self.inner.drop_parts(instance_id, prefix)
 
-    async def sizes(self, *, largest: int = 10) -> Sizes:
-        return await self.inner.sizes(largest=largest)
+    def sizes(self, *, largest: int = 10) -> Coroutine[Any, Any, Sizes]:
+        return self.inner.sizes(largest=largest)
 
-    async def shrink(self) -> None:
-        await self.inner.shrink()
+    def shrink(self) -> Coroutine[Any, Any, None]:
+        return self.inner.shrink()
 
-    async def keep_source(self, version: str, text: str) -> None:
-        await self.inner.keep_source(version, text)
+    def keep_source(self, version: str, text: str) -> Coroutine[Any, Any, None]:
+        return self.inner.keep_source(version, text)
 
-    async def source(self, version: str) -> str | None:
-        return await self.inner.source(version)
+    def source(self, version: str) -> Coroutine[Any, Any, str | None]:
+        return self.inner.source(version)
 
-    async def close(self) -> None:
-        await self.inner.close()
+    def close(self) -> Coroutine[Any, Any, None]:
+        return self.inner.close()

@@ -28,6 +28,7 @@ from ..state.history import PREFIX as HISTORY
 from ..state.schema import INTERNAL, Message, Outgoing, Record, State, Status
 from .claiming import InstanceBusy
 from .lease import now
+from .names import check_instance_id
 from .parts import NO_PARTS, Parts
 from .postgres_rows import COLUMNS, MORE, ROWS, UNNESTED, WIDTH, beside, changes, columns_of, record_in, transposed
 from .postgres_transactions import Connections, PostgresTransaction
@@ -383,6 +384,32 @@ class PostgresStore(RemoteStore):
     async def _offer(self, messages: Sequence[tuple[str, str, bytes]]) -> list[bool]:
         query = "SELECT offer(%s, %s, %s::bytea, %s)"
         return [(await self._run_safely(query, (*message, self.schema)))[0][0] for message in messages]
+
+    async def complete(
+        self, instance_id: str, name: str, payload: bytes, delivered: str, rivals: str | None = None
+    ) -> bool | None:
+        wish = (check_instance_id(instance_id), name, payload, delivered, rivals)
+        taken: bool | None = await self._remote.ask(self._complete, wish, instance_id)
+        return taken
+
+    async def _complete(self, wishes: Sequence[tuple[str, str, bytes, str, str | None]]) -> list[bool | None]:
+        query = """SELECT CASE
+        WHEN EXISTS (SELECT 1 FROM messages WHERE instance_id = %s) THEN NULL
+        WHEN EXISTS (
+            SELECT 1 FROM instances WHERE id = %s AND (
+                status = ANY (%s) OR (
+                    coalesce(awaited::jsonb ? %s, false) IS FALSE
+                    AND EXISTS (SELECT 1 FROM parts WHERE instance = key AND parts.name = %s)
+                )
+            )
+        ) THEN false
+        ELSE offer(%s, %s, %s::bytea, %s)
+        END"""
+        answers = []
+        for place, name, payload, delivered, rivals in wishes:
+            values = (rivals, place, _FINAL, name, delivered, place, name, payload, self.schema)
+            answers.append((await self._run_safely(query, values))[0][0])
+        return answers
 
     # plain states
 

@@ -32,6 +32,7 @@ from .sizes import Size, Sizes, summed
 from .sqlite_rows import (
     COLUMNS,
     DUE,
+    IS_NEEDED,
     PUT_MESSAGE,
     SIZES,
     SPACE,
@@ -141,15 +142,16 @@ class SQLiteStore(InstanceStore):
         if not record.status.is_final:
             if owner is not None and self._owner.is_there(owner):
                 raise InstanceBusy
-            self._take(connection, key, record)
+            self._take(connection, [(key, record)])
         return record, False, key
 
-    def _take(self, connection: sqlite3.Connection, key: int, record: Record) -> None:
-        """Become the owner of an instance that has none."""
+    def _take(self, connection: sqlite3.Connection, rows: Sequence[tuple[int, Record]]) -> None:
+        """Become the owner of instances that have none."""
         self._sign_in(connection)
-        record.epoch += 1
+        for _, record in rows:
+            record.epoch += 1
         query = "UPDATE durable_instances SET epoch = ?, owner = ?, due = NULL WHERE key = ?"
-        connection.execute(query, (record.epoch, self._owner.name, key))
+        connection.executemany(query, [(record.epoch, self._owner.name, key) for key, record in rows])
 
     def _sign_in(self, connection: sqlite3.Connection) -> None:
         if connection.execute("INSERT OR IGNORE INTO durable_owners VALUES (?)", (self._owner.name,)).rowcount:
@@ -181,21 +183,20 @@ class SQLiteStore(InstanceStore):
         wanted = f"program IN ({', '.join('?' * len(programs))})"
         query = f"""SELECT key, {COLUMNS} FROM durable_instances WHERE due <= ? AND {wanted}
         AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY due LIMIT ?"""
-        keys: list[int] = []
-        records: list[Record] = []
+        taken: list[tuple[int, Record]] = []
         for key, *row in connection.execute(query, (now, *programs, others, limit)).fetchall():
             try:
-                record = record_in(row)
+                taken.append((key, record_in(row)))
             except CorruptStateError as error:
                 log.error("%s; it is put aside", error)
                 connection.execute("UPDATE durable_instances SET status = 'PARKED', due = NULL WHERE key = ?", (key,))
-            else:
-                self._take(connection, key, record)
-                keys.append(key)
-                records.append(record)
+        if taken:
+            self._take(connection, taken)
         query = f"SELECT min(due) FROM durable_instances WHERE due > ? AND {wanted}"
         (next_due,) = connection.execute(query, (now, *programs)).fetchone()
-        return keys, Claimed(records, next_due, mailboxes(connection, [record.instance_id for record in records]))
+        records = [record for _, record in taken]
+        found = mailboxes(connection, [record.instance_id for record in records])
+        return [key for key, _ in taken], Claimed(records, next_due, found)
 
     async def enqueue(self, record: Record) -> bool:
         record = record.copy()
@@ -360,6 +361,23 @@ class SQLiteStore(InstanceStore):
             self.notices.post(instance_id)
         return is_new
 
+    async def complete(
+        self, instance_id: str, name: str, payload: bytes, delivered: str, rivals: str | None = None
+    ) -> bool | None:
+        def work(connection: sqlite3.Connection) -> bool | None:
+            asked = {"id": instance_id, "name": name, "delivered": delivered, "rivals": rivals}
+            has_rivals, is_needed = connection.execute(IS_NEEDED, asked).fetchone()
+            if has_rivals or not is_needed:
+                return None if has_rivals else False
+            connection.execute(PUT_MESSAGE, (instance_id, name, payload))
+            connection.execute(WAKE, (instance_id,))
+            return True
+
+        taken: bool | None = await self._writer.submit_from_loop(work)
+        if taken:
+            self.notices.post(instance_id)
+        return taken
+
     def publish(self, instance_id: str, name: str, payload: bytes) -> Future[int]:
         def work(connection: sqlite3.Connection) -> int:
             query = f"{PUT_MESSAGE} RETURNING number"
@@ -377,8 +395,11 @@ class SQLiteStore(InstanceStore):
 
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         """Changes by this process wake at once, those by others within a tenth of a second."""
-        with self._watch():
+        end_looking = self._watch.begin()
+        try:
             return await self.notices.wait(instance_id, seen, timeout)
+        finally:
+            end_looking()
 
     def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
         end_looking, end = self._watch.begin(), self.notices.watch(instance_id, callback)

@@ -39,6 +39,18 @@ END"""
 WAKE = f"UPDATE durable_instances SET due = {DUE} WHERE id = ? AND owner IS NULL AND status = 'WAITING'"
 """What to do after a message was put into a mailbox."""
 
+IS_NEEDED = """SELECT EXISTS (SELECT 1 FROM durable_messages WHERE instance_id = :rivals),
+NOT EXISTS (SELECT 1 FROM durable_messages WHERE instance_id = :id AND name = :name)
+AND NOT EXISTS (
+    SELECT 1 FROM durable_instances WHERE id = :id AND (
+        status IN ('SUCCESS', 'CANCELLED') OR (
+            NOT EXISTS (SELECT 1 FROM json_each(awaited) WHERE value = :name)
+            AND EXISTS (SELECT 1 FROM durable_parts WHERE instance = key AND name = :delivered)
+        )
+    )
+)"""
+"""Whether another instance may be meant with a message, and whether this one may still need it."""
+
 SIZES = """SELECT id, status,
 coalesce(length(call_stack), 0) + coalesce(length(outcome), 0) + coalesce(length(retry), 0)
 + (SELECT coalesce(sum(length(value)), 0) FROM durable_parts WHERE instance = key AND name GLOB :own || '*'),

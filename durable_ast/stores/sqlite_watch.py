@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 
 from .answer import call_in
 from .notices import Notices
@@ -35,17 +34,8 @@ class SQLiteWatch:
         self._version: int | None = None
         self._last_message = 0
 
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        """``with watch():`` somebody waits, in this event loop."""
-        end = self.begin()
-        try:
-            yield
-        finally:
-            end()
-
     def begin(self) -> Callable[[], None]:
-        """The same until what this returns is called."""
+        """Somebody waits, in this event loop, until what this returns is called."""
         loop = asyncio.get_running_loop()
         self._waiting[loop] += 1
         if loop not in self._looking:

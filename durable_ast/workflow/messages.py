@@ -12,11 +12,10 @@ from ..runtime.questions import pending
 from ..runtime.running_branch import current
 from ..runtime.signals import send, set_value, wait_for_signal
 from ..state import snapshot
-from ..state.schema import Record
 from ..stores.base import InstanceStore
 from ..stores.names import check_event_name, check_instance_id
 from .handles import Handle
-from .namesakes import addressee
+from .namesakes import addressee, others
 
 if TYPE_CHECKING:
     from .workflow import Workflow
@@ -91,17 +90,13 @@ class Messages:
         Raises:
             InstanceConflictError: several workflows have a run of this id that waits for the signal.
         """
-        name = check_event_name(name)
-        instance_id, record = await addressee(self.instances, check_instance_id(run_id), name)
-        if record is not None and (record.status.is_final or await self._has_it(record, name)):
-            return False
-        return await self.instances.offer(instance_id, name, snapshot.dumps({} if payload is None else payload))
-
-    async def _has_it(self, record: Record, name: str) -> bool:
-        """Whether a signal was delivered to a run that does not wait for another one."""
-        if name in record.awaited:
-            return False
-        return SIGNALS + name in await self.instances.parts(record.instance_id, SIGNALS + name)
+        name, run_id = check_event_name(name), check_instance_id(run_id)
+        data, delivered = snapshot.dumps({} if payload is None else payload), SIGNALS + name
+        taken = await self.instances.complete(run_id, name, data, delivered, others(run_id))
+        if taken is None:
+            meant = await addressee(self.instances, run_id, name)
+            taken = await self.instances.complete(meant, name, data, delivered)
+        return bool(taken)
 
     def send(self, run_id: str, name: str, payload: Any = None) -> Coroutine[Any, Any, None]:
         """Put a signal into the mailbox of a run, behind those that are there; each is delivered once.

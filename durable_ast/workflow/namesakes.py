@@ -12,7 +12,6 @@ import asyncio
 
 from ..errors import InstanceConflictError
 from ..state import snapshot
-from ..state.schema import Record
 from ..stores.base import InstanceStore
 from ..stores.names import MAX_ID_LENGTH, check_instance_id
 
@@ -41,23 +40,20 @@ async def make_distinct(store: InstanceStore, run_id: str, program: str) -> str:
         InvalidInstanceIdError: it would be too long.
     """
     other = check_instance_id(distinct(run_id, program))
-    await asyncio.wrap_future(store.publish(_mailbox(run_id), other, snapshot.dumps(None)))
+    await asyncio.wrap_future(store.publish(others(run_id), other, snapshot.dumps(None)))
     return other
 
 
-async def addressee(store: InstanceStore, run_id: str, signal: str) -> tuple[str, Record | None]:
-    """The run that a signal for this id is meant for, and its record, if there is one.
+async def addressee(store: InstanceStore, run_id: str, signal: str) -> str:
+    """The id of the run that a signal for this id is meant for, where several workflows may have one.
 
-    Where several workflows have a run of this id, it is the one that has not ended; if there are
-    several of these, the one that waits for the signal.
+    It is the one that has not ended; if there are several of these, the one that waits for the signal.
 
     Raises:
         InstanceConflictError: several wait for it.
     """
-    first, others = await store.read(run_id), await store.messages(_mailbox(run_id))
-    if not others:
-        return run_id, first
-    names = dict.fromkeys(message.name for message in others)
+    first = await store.read(run_id)
+    names = dict.fromkeys(message.name for message in await store.messages(others(run_id)))
     found = [first, *[await store.read(name) for name in names]]
     records = [record for record in found if record is not None]
     open_ones = [record for record in records if not record.status.is_final]
@@ -69,8 +65,9 @@ async def addressee(store: InstanceStore, run_id: str, signal: str) -> tuple[str
             f"wf.handle(id).signal({signal!r}, ...)"
         )
     meant = next(iter([*waiting, *open_ones, *records]), None)
-    return (run_id, None) if meant is None else (meant.instance_id, meant)
+    return run_id if meant is None else meant.instance_id
 
 
-def _mailbox(run_id: str) -> str:
+def others(run_id: str) -> str:
+    """The mailbox that tells of the runs of other workflows that ask for the same id."""
     return f"namesakes {run_id}"

@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
+from durable_ast.stores.delegating import DelegatingStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -198,3 +199,33 @@ async def test_values_are_published(wf):
     await handle.signal("go")
     await handle.result(timeout=30)
     assert await handle.event("stage") == ["done"]
+
+
+class Counting(DelegatingStore):
+    """Notes what it is asked of one run."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.asked = []
+
+    def noted(self, name):
+        def method(*args):
+            self.asked.append(name)
+            return getattr(self.inner, name)(*args)
+
+        return method
+
+    def __getattribute__(self, name):
+        return (
+            self.noted(name)
+            if name in ("read", "messages", "parts", "offer", "complete")
+            else super().__getattribute__(name)
+        )
+
+
+async def test_to_complete_is_one_question_to_the_store(tmp_path):
+    counting = Counting(SQLiteStore(tmp_path / "s.db"))
+    wf = Workflow("s", db=counting)
+    assert await wf.complete("w", "a") and not await wf.complete("w", "a")
+    assert counting.asked == ["complete", "complete"]
+    await wf.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ...state.schema import Outgoing
+from ...state.schema import Outgoing, Status
 from .case import Place, StoreCase, commit, names, new, scenario
 
 
@@ -40,6 +40,27 @@ class Messages(StoreCase):
         record, _ = await store.acquire(new())
         await commit(store, record, consumed=tuple([message.number for message in await store.messages("one")]))
         assert await store.offer("one", "a", b"again")
+
+    @scenario
+    async def test_an_instance_is_completed_if_it_may_still_need_it(self, place: Place) -> None:
+        store, other = place.open(), place.open()
+        assert await other.complete("one", "a", b"1", "s/a", "rivals of one"), "it need not exist yet"
+        assert not await store.complete("one", "a", b"2", "s/a", "rivals of one")
+        record, _ = await store.acquire(new())
+        consumed = tuple([message.number for message in await store.messages("one")])
+        record = await commit(
+            store, record, consumed=consumed, parts={"s/a": b""}, awaited=("b",), status=Status.WAITING
+        )
+        assert await other.complete("one", "a", b"3", "s/a", "rivals of one") is False, "it has had one"
+        record = await commit(store, record, awaited=("b", "a"), status=Status.WAITING)
+        assert await other.complete("one", "a", b"4", "s/a", "rivals of one"), "it waits for another one"
+        await asyncio.wrap_future(store.publish("rivals of one", "two", b""))
+        assert await other.complete("one", "b", b"", "s/b", "rivals of one") is None
+        assert await names(store, "one") == ["a"]
+        assert await other.complete("one", "b", b"", "s/b")
+        await commit(store, record, status=Status.SUCCESS, outcome=b"", call_stack=None, awaited=())
+        assert await other.complete("one", "c", b"", "s/c") is False, "it has ended"
+        assert await names(store, "one") == ["a", "b"]
 
     @scenario
     async def test_results_and_signals_of_runs(self, place: Place) -> None:
