@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import builtins
 import copyreg
+import functools
 import gc
 import importlib
 import io
 import itertools
 import pickle
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -259,7 +261,7 @@ _idle: list[tuple[io.BytesIO, _Pickler]] = []
 
 # Finding a global by its name is the slowest thing that pickle does, and every `for` loop brings some.
 # These are as if pickled already: a snapshot starts with them in the memo, and loading it starts with
-# the opcodes that put them there.  The list belongs to the format, of which _MARK is the version.
+# opcodes that put those there which it uses.  The list belongs to the format, of which _MARK is the version.
 _MARK = b"\x01"
 _CHECKSUM = 4
 _GLOBALS = (
@@ -275,7 +277,8 @@ _GLOBALS = (
     "frozenset",
     "bytearray",
 )
-_PREAMBLE = b"\x80\x05" + b"".join(b"cbuiltins\n" + name.encode() + b"\n\x940" for name in _GLOBALS)
+_USES = re.compile(b"h([\x00-%c])" % (len(_GLOBALS) - 1))
+"""The opcode that takes one of them from the memo, or what looks like it."""
 
 
 def _memo_of_known() -> Any:
@@ -299,7 +302,26 @@ def _body(pickles: memoryview) -> bytes | memoryview:
 
 
 def _as_pickle(data: bytes) -> bytes:
-    return _PREAMBLE + (pickle_of(data) if data.startswith(PIECES) else opened(data))
+    if data.startswith(PIECES):
+        return _EVERY_GLOBAL + pickle_of(data)
+    body = opened(data)
+    return (_preamble(frozenset(_USES.findall(body))) if len(body) < LARGE else _EVERY_GLOBAL) + body
+
+
+@functools.lru_cache
+def _preamble(used: frozenset[bytes]) -> bytes:
+    """The opcodes that a snapshot begins with which uses the globals of these places."""
+    puts = (_put_global(name) if bytes([place]) in used else _PUT_NONE for place, name in enumerate(_GLOBALS))
+    return b"\x80\x05" + b"".join(puts)
+
+
+def _put_global(name: str) -> bytes:
+    """The opcodes that put a global into the memo, and leave nothing on the stack."""
+    return b"cbuiltins\n" + name.encode() + b"\n\x940"
+
+
+_PUT_NONE = b"N\x940"
+_EVERY_GLOBAL = _preamble(frozenset(bytes([place]) for place in range(len(_GLOBALS))))
 
 
 def opened(data: bytes) -> memoryview:
