@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ class Notices:
 
     def __init__(self) -> None:
         self._count = 0
-        self._versions = [0] * _TELL_APART
+        self._versions = array("Q", [0]) * _TELL_APART
         """The count at the last change of an instance of each group."""
         self._of_any = 0
         """The count at the last change of any instance."""
