@@ -147,7 +147,6 @@ class Branch:
         halted: why it must not run any further, if so.
         region: the block of a transaction that it is in.
         variables: its context variables, when it last began to wait.
-        savable: which of the managers that it has entered can be saved.
     """
 
     __slots__ = (
@@ -156,6 +155,7 @@ class Branch:
         "_journal",
         "_lists",
         "_outer_error",
+        "_savable",
         "_scope",
         "flights",
         "frame",
@@ -166,7 +166,6 @@ class Branch:
         "plans",
         "program_plans",
         "region",
-        "savable",
         "saves_steps",
         "siblings",
         "steps",
@@ -195,7 +194,14 @@ class Branch:
         self.halted: BaseException | None = None
         self.region: Region | None = None
         self._outer_error = sys.exception()
-        self.savable = Savable(instance.managers)
+        self._savable: Savable | None = None
+
+    @property
+    def savable(self) -> Savable:
+        """Which of the managers that it has entered can be saved."""
+        if self._savable is None:
+            self._savable = Savable(self.instance.managers)
+        return self._savable
 
     @property
     def in_step(self) -> bool:

@@ -53,7 +53,7 @@ class Function:
         is_current: whether the module's text holds it, as far as is known; else it comes from a store.
     """
 
-    __slots__ = ("_plain", "compiled", "is_current", "namespace", "plain_call", "plain_live", "ref")
+    __slots__ = ("_plain", "_plain_twin", "compiled", "is_current", "namespace", "plain_call", "plain_live", "ref")
 
     def __init__(self, compiled: Compiled, namespace: Namespace, *, is_current: bool = True) -> None:
         self.is_current = is_current
@@ -63,6 +63,7 @@ class Function:
         self.plain_live: dict[int, tuple[str, ...] | None] = {}
         free = compiled.code.co_freevars
         self._plain: FunctionType | None = None
+        self._plain_twin: FunctionType | None = None
         if all(name in intrinsics for name in free):
             self._plain = self._bound(compiled.code, {})
         self.plain_call: tuple[FunctionType, tuple[str, ...]] | None = None
@@ -98,8 +99,10 @@ class Function:
         code = twin_of(compiled)
         if id(code) not in frames:
             frames[id(code)] = FrameCode(self, code, code.co_code)
-        own = {name: cells.get(name) or _cell(locals, name) for name in compiled.cells}
-        function = self._bound(code, own)
+        if not compiled.cells:
+            function = self._plain_twin = self._plain_twin or self._bound(code, {})
+        else:
+            function = self._bound(code, {name: cells.get(name) or _cell(locals, name) for name in compiled.cells})
         values = [locals[name] if name in locals else _content(cells, name) for name in compiled.locals]
         frame: Frame = function(*values, block, child)
         return frame

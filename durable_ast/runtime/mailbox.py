@@ -83,7 +83,7 @@ class Mailbox:
         self._heard[message.name] = message
         self._unheard.pop(message.name, None)
         self._found = [each for each in self._found if each.number != message.number]
-        return Effects((message.number,), {SIGNALS + message.name: pickle.dumps(message)})
+        return Effects((message.number,), {SIGNALS + message.name: pickle.dumps((message.number, message.payload))})
 
     async def _oldest(self, name: str) -> Message | None:
         for message in self._found:
@@ -97,5 +97,6 @@ class Mailbox:
             return heard
         if self._before is None:
             parts = await self._store.parts(self._id, SIGNALS)
-            self._before = {key.removeprefix(SIGNALS): pickle.loads(data) for key, data in parts.items()}
+            names = {key.removeprefix(SIGNALS): pickle.loads(data) for key, data in parts.items()}
+            self._before = {name: Message(number, name, payload) for name, (number, payload) in names.items()}
         return self._before.get(name)

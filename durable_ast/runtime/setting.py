@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from contextvars import ContextVar, Token
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+_NOTHING: Any = object()
 
 
 class setting(Generic[T]):
@@ -16,6 +17,8 @@ class setting(Generic[T]):
     the garbage collector, in the midst of whatever runs by then.  That has a context of its own, with
     a value of its own, which must stay.
 
+    A variable that has the value already is left alone: each one that is set makes another context.
+
     Args:
         variable: the variable.
         value: its value inside of the block.
@@ -23,14 +26,17 @@ class setting(Generic[T]):
 
     __slots__ = ("_token", "_value", "_variable")
 
-    _token: Token[T]
+    _token: Token[T] | None
 
     def __init__(self, variable: ContextVar[T], value: T) -> None:
         self._variable, self._value = variable, value
 
     def __enter__(self) -> None:
-        self._token = self._variable.set(self._value)
+        has_it = self._variable.get(_NOTHING) is self._value
+        self._token = None if has_it else self._variable.set(self._value)
 
     def __exit__(self, *error: object) -> None:
+        if self._token is None:
+            return
         with suppress(ValueError):  # this context is not the block's
             self._variable.reset(self._token)

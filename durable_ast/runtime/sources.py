@@ -66,7 +66,9 @@ async def _give(store: InstanceStore) -> None:
 
 async def fetch(store: InstanceStore, checkpoints: Collection[bytes]) -> None:
     """Get the texts that these checkpoints name and this process does not know."""
-    for version in versions_in(checkpoints) - noted.keys() - fetched.keys():
+    for version in versions_in(checkpoints):
+        if version in noted or version in fetched:
+            continue
         text = await store.source(version)
         if text is not None:
             fetched[version] = text

@@ -12,7 +12,7 @@ import asyncio
 import inspect
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from types import CodeType, CoroutineType, MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
@@ -248,8 +248,13 @@ class Call:
             return None
         return replace(self, attempt=self.attempt + 1, due=due)
 
-    async def run(self) -> Any:
-        """Make the attempt."""
+    def run(self) -> Awaitable[Any]:
+        """Make the attempt: what is given is to be awaited."""
+        if self.deadline is None and self.policy.timeout is None:
+            return self._call()
+        return self._within_its_time()
+
+    async def _within_its_time(self) -> Any:
         limit, what = self.policy.timeout, f"timeout of {self.policy.timeout} seconds"
         if self.deadline is not None:
             left, total = self.deadline - time.time(), f"total_timeout of {self.policy.total_timeout} seconds"
@@ -257,8 +262,6 @@ class Call:
                 raise TimeoutError(f"step {self.step.name}: the {total} ended before attempt {self.attempt}")
             if limit is None or left < limit:
                 limit, what = left, total
-        if limit is None:
-            return await self._call()
         scope = asyncio.timeout(limit)
         try:
             async with scope:
@@ -268,12 +271,13 @@ class Call:
                 raise
             raise TimeoutError(f"step {self.step.name}: the {what} ended in attempt {self.attempt}") from error
 
-    async def _call(self) -> Any:
-        fn = self.step.fn
-        if self.step._in_thread:
-            result = await asyncio.to_thread(fn, *self.args, **self.kwargs)
-            return await result if inspect.isawaitable(result) else result
-        return await fn(*self.args, **self.kwargs)
+    def _call(self) -> Awaitable[Any]:
+        called: Awaitable[Any] = (self._in_thread if self.step._in_thread else self.step.fn)(*self.args, **self.kwargs)
+        return called
+
+    async def _in_thread(self, *args: Any, **kwargs: Any) -> Any:
+        result = await asyncio.to_thread(self.step.fn, *args, **kwargs)
+        return await result if inspect.isawaitable(result) else result
 
 
 async def perform(call: Call) -> Any:
