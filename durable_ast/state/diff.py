@@ -15,6 +15,8 @@ _ANCHORS = (1024, 256, 24)
 """How many bytes that are found again tell that two places are the same, best first."""
 _STEP = 65_536
 """How many bytes are compared at a time, at first."""
+_NARROW = 1_024
+"""How many bytes are compared as one number."""
 _SMALL = 64
 """What is not worth to be compared any further."""
 
@@ -86,10 +88,12 @@ def _common(old: bytes, old_start: int, new: bytes, start: int, most: int) -> in
     low, step = 0, _STEP
     while low < most:
         step = min(step, most - low)
-        if new.startswith(old[old_start + low : old_start + low + step], start + low):
+        first, second = old[old_start + low : old_start + low + step], new[start + low : start + low + step]
+        if first == second:
             low += step
-        elif step == 1:
-            break
+        elif step <= _NARROW:
+            others = _difference(first, second)
+            return low + ((others & -others).bit_length() - 1) // 8
         else:
             step //= 2
             most = min(most, low + 2 * step + 1)
@@ -101,14 +105,20 @@ def _common_end(old: bytes, old_end: int, new: bytes, end: int, most: int) -> in
     low, step = 0, _STEP
     while low < most:
         step = min(step, most - low)
-        if new.startswith(old[old_end - low - step : old_end - low], end - low - step):
+        first, second = old[old_end - low - step : old_end - low], new[end - low - step : end - low]
+        if first == second:
             low += step
-        elif step == 1:
-            break
+        elif step <= _NARROW:
+            return low + step - (_difference(first, second).bit_length() + 7) // 8
         else:
             step //= 2
             most = min(most, low + 2 * step + 1)
     return low
+
+
+def _difference(first: bytes, second: bytes) -> int:
+    """A number whose bytes, lowest first, are zero where these are the same."""
+    return int.from_bytes(first, "little") ^ int.from_bytes(second, "little")
 
 
 def packed(hunks: list[Hunk]) -> bytes:

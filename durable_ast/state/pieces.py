@@ -50,6 +50,7 @@ class Pieces:
     Attributes:
         table: how many chunks each list has, and how long each of these is.
         lists: the chunks of each list.
+        lengths: how long these are.
         rest: the pickle that refers to the lists.
         checksum: of all of it.
         size: how long all of it is, in bytes.
@@ -59,6 +60,7 @@ class Pieces:
 
     table: bytes
     lists: tuple[tuple[bytes, ...], ...]
+    lengths: tuple[array[int], ...]
     rest: bytes
     checksum: int
     size: int
@@ -81,16 +83,17 @@ class Pieces:
         old_head = before._head()
         hunks = diff(old_head, self._head())
         place = len(old_head)
-        for old, new, changed in zip(before.lists, self.lists, self.changed, strict=True):
-            starts = [*itertools.accumulate(map(len, old), initial=place)]
+        for old, lengths, new, changed in zip(before.lists, before.lengths, self.lists, self.changed, strict=True):
             for index in changed:
                 if index < len(old):
-                    hunks += _moved(diff(old[index], new[index]), starts[index])
-            place = starts[-1]
+                    hunks += _moved(diff(old[index], new[index]), place + sum(lengths[:index]))
+            end = place + sum(lengths)
             if len(new) < len(old):
-                hunks.append((starts[len(new)], place - starts[len(new)], b""))
+                start = place + sum(lengths[: len(new)])
+                hunks.append((start, end - start, b""))
             elif len(new) > len(old):
-                hunks.append((place, 0, b"".join(new[len(old) :])))
+                hunks.append((end, 0, b"".join(new[len(old) :])))
+            place = end
         return hunks + _moved(diff(before.rest, self.rest), place)
 
 
@@ -105,6 +108,7 @@ class _Held:
     obj: list[Any]
     elements: list[Any]
     chunks: list[bytes]
+    lengths: array[int]
     checksums: array[int]
 
 
@@ -153,11 +157,12 @@ class Lists:
         Args:
             rest: the pickle of everything else.
         """
-        lengths = [array("I", map(len, each.chunks)) for each in self._held]
+        lengths = tuple(each.lengths[:] for each in self._held)
         table = b"".join(len(each).to_bytes(4, "little") + _little(each).tobytes() for each in lengths)
         self._last = pieces = Pieces(
             table,
             tuple(tuple(each.chunks) for each in self._held),
+            lengths,
             rest,
             _checksum(table, (each.checksums for each in self._held), rest),
             _HEAD.size + len(table) + sum(map(sum, lengths)) + len(rest),
@@ -173,35 +178,34 @@ def _first(obj: list[Any]) -> _Held | None:
         return None
     elements = obj.copy()
     chunks = [_dumped(elements[start : start + _CHUNK]) for start in range(0, len(elements), _CHUNK)]
-    return _Held(obj, elements, chunks, array("I", map(zlib.crc32, chunks)))
+    return _Held(obj, elements, chunks, array("I", map(len, chunks)), array("I", map(zlib.crc32, chunks)))
 
 
 def _update(held: _Held) -> list[int] | None:
     """Take over what has changed in a list: the chunks, by number; None if it is flat no more, or has
     changed too much."""
-    elements = held.obj.copy()
-    places = _places_of(1, bytes(map(operator.is_not, elements, held.elements)))
-    if not _ATOMS.issuperset(type(elements[place]) for place in places):
-        return None
-    shorter, longer = sorted((len(elements), len(held.elements)))
-    count = -(-len(elements) // _CHUNK)
-    numbers = dict.fromkeys(place // _CHUNK for place in places)
+    obj, elements, chunks, lengths, checksums = held.obj, held.elements, held.chunks, held.lengths, held.checksums
+    shorter, longer = sorted((len(obj), len(elements)))
+    length, count = len(obj), -(-len(obj) // _CHUNK)
+    numbers = {place // _CHUNK for place in _places_of(1, bytes(map(operator.is_not, obj, elements)))}
     if shorter != longer:
-        if not set(map(type, elements[shorter:])) <= _ATOMS:
-            return None
-        numbers.update(dict.fromkeys(range(shorter // _CHUNK, count)))
+        numbers.update(range(shorter // _CHUNK, count))
     if len(numbers) > max(count // _MOST, 1):
         return None
-    held.elements = elements
-    del held.chunks[count:], held.checksums[count:]
-    for number in numbers:
-        chunk = _dumped(elements[number * _CHUNK : (number + 1) * _CHUNK])
-        if number < len(held.chunks):
-            held.chunks[number], held.checksums[number] = chunk, zlib.crc32(chunk)
-        else:
-            held.chunks.append(chunk)
-            held.checksums.append(zlib.crc32(chunk))
-    return sorted(numbers)
+    del elements[length:], chunks[count:], lengths[count:], checksums[count:]
+    for number in sorted(numbers):
+        place = slice(number * _CHUNK, (number + 1) * _CHUNK)
+        elements[place] = part = obj[place]
+        if not _ATOMS.issuperset(map(type, part)):
+            return None
+        chunk = _dumped(part)
+        here = slice(number, number + 1)
+        chunks[here], lengths[here], checksums[here] = [chunk], _number(len(chunk)), _number(zlib.crc32(chunk))
+    return sorted(numbers) if len(elements) == length else None  # a thread may have changed it meanwhile
+
+
+def _number(value: int) -> array[int]:
+    return array("I", [value])
 
 
 def _places_of(value: int, data: bytes) -> list[int]:
