@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Sequence
 from typing import Any
 
 from .branch import Asleep
@@ -77,3 +77,10 @@ def _leaving(coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
                 error = raised
     finally:
         coroutine.close()
+
+
+async def drop(tasks: Sequence[Background]) -> None:
+    """Leave runs where they stand."""
+    for task in tasks:
+        task.drop()
+    await asyncio.gather(*tasks, return_exceptions=True)

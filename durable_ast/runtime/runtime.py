@@ -71,6 +71,11 @@ class DurableRuntime:
             self._call_stack = CallStack() if self._record is None else stack_of(self._record)
         return self._call_stack
 
+    @property
+    def waits(self) -> bool:
+        """Whether it does nothing but wait, and loses nothing when it is left there."""
+        return self._record is not None and self._record.status in (Status.WAITING, Status.SLEEPING)
+
     async def run(self, *args: Any, wait: bool = False, **kwargs: Any) -> Any:
         """Start the instance, or go on with it, until it ends or pauses.
 
@@ -306,7 +311,7 @@ class DurableRuntime:
         caller = current.get()
         if caller is None or caller.instance.root_task is None:
             return
-        if caller.instance.record.instance_id == self.instance_id and caller.instance.store is self._store:
+        if caller.instance.record.instance_id == self.instance_id and caller.instance.store.is_same(self._store):
             raise InstanceConflictError(
                 f"instance {self.instance_id!r} of {self.program.label} calls itself, and would wait for its own end; "
                 "give the inner call another id"

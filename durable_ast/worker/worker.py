@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 from ..backends.durable import DurableBackend, instance_store
 from ..backoff import exponential
 from ..errors import CodeChangedError, DurableError, ParkedError, PauseForEventException, StaleOwnerError, StoreError
-from ..runtime.background import Background, begin
+from ..runtime.background import Background, begin, drop
 from ..runtime.branch import Asleep
 from ..runtime.control import Paused
 from ..runtime.instance import Stays
@@ -180,11 +180,11 @@ class Worker:
                 seen = await self._rest(seen, next_due)
         finally:
             at_work.leaves(self)
-        await _drop([task for task, record in self._running.items() if record.status in _STANDING])
+        await drop([task for task, record in self._running.items() if record.status in _STANDING])
         if self._running:
             await asyncio.wait(self._running, timeout=grace if self._grace is None else self._grace)
         left = list(self._running)
-        await _drop(left)
+        await drop(left)
         return not left
 
     async def run_until_idle(self) -> None:
@@ -339,10 +339,3 @@ def _program(given: Runnable) -> DurableProgram[..., Any]:
     if not isinstance(program, DurableProgram):
         raise TypeError(f"a worker runs programs of make_durable(), not {type(given).__name__}")
     return program
-
-
-async def _drop(tasks: list[Background]) -> None:
-    """Leave instances where they stand."""
-    for task in tasks:
-        task.drop()
-    await asyncio.gather(*tasks, return_exceptions=True)

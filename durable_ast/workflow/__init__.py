@@ -6,7 +6,8 @@ is a step, a signal is a message in the instance's mailbox.
 
 from ..runtime.environment import found_by_path
 from .functions import WorkflowFunction
-from .handles import Handle, Run
+from .handles import Handle
+from .run import Run
 from .logs import RunFields
 from .workflow import Workflow
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import UnknownRunError
@@ -21,6 +20,7 @@ from ..state.schema import AT_ONCE, HELD, Outgoing, Record, Status
 from ..stores.claiming import InstanceBusy
 from ..stores.parts import NO_PARTS
 from ..worker.at_work import lent_place
+from .run import Run
 
 if TYPE_CHECKING:
     from .workflow import Workflow
@@ -35,45 +35,6 @@ _LOOK_AGAIN = 60.0
 
 _LET_GO = 0.5
 """The same for a run that somebody is about to let go of, of which stores do not tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The facts about a run, as `Workflow.list` gives them.
-
-    Attributes:
-        id: its id.
-        workflow: its function, as ``module:name``.
-        status: where it stands.
-        created_at: when it was started, in seconds since 1970.
-        updated_at: when it was last heard of.
-        awaited: the signals it waits for.
-        wake_at: when it will go on by itself, in seconds since 1970, if it will.
-        error: the text of its error, if it failed.
-    """
-
-    id: str
-    workflow: str
-    status: Status
-    created_at: float
-    updated_at: float
-    awaited: tuple[str, ...]
-    wake_at: float | None
-    error: str | None
-
-    @classmethod
-    def of(cls, record: Record) -> Run:
-        """The facts in a record."""
-        return cls(
-            record.instance_id,
-            record.program,
-            record.status,
-            record.created_at,
-            record.updated_at,
-            record.awaited,
-            record.wakes_at,
-            record.error,
-        )
 
 
 class Handle(Generic[R]):
@@ -238,6 +199,17 @@ class Handle(Generic[R]):
             record.status, record.outcome, record.error = Status.RUNNING, None, None
         await self._leave(record, consumed=await self._requests_to_pause())
         self._go_on(record)
+
+    async def hold(self) -> None:
+        """If the run has failed, let it go on from there once its queue lets it go."""
+        record = await self._owned_or_paused()
+        if record is None:
+            return
+        if record.status not in OVER:
+            self._release(record)
+            return
+        record.status, record.outcome, record.error, record.wake_at = Status.ENQUEUED, None, None, HELD
+        await self._leave(record)
 
     async def let_go(self) -> None:
         """Tell the run, which its queue holds, that it may begin; one that is paused stands still."""

@@ -14,7 +14,7 @@ import math
 import pickle
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..errors import DurableError
@@ -24,6 +24,7 @@ from ..stores.claiming import InstanceBusy
 from ..stores.names import check_instance_id
 from .functions import WorkflowFunction, checked
 from .handles import OVER, Handle
+from .queue_item import Item
 from .starting import Start
 
 if TYPE_CHECKING:
@@ -46,29 +47,6 @@ _LOOK_AGAIN = 0.25
 """Seconds after which a queue looks whether runs have ended."""
 _TAKE_OVER = 1.0
 """Seconds after which a process asks again whether a queue has lost its owner."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A run in a queue.
-
-    Attributes:
-        run_id: the run.
-        key: whom it counts for, where a limit holds for each.
-        priority: the higher, the earlier.
-        due: when it may go at the earliest, in seconds since 1970.
-        place: its place among those of one priority.
-        is_free: whether it was let go.
-        only: which run of its unique key it is, if it has one, and that key.
-    """
-
-    run_id: str
-    key: str | None
-    priority: int
-    due: float
-    place: int = 0
-    is_free: bool = False
-    only: tuple[str, int] | None = None
 
 
 def _is_whole(value: object) -> bool:
@@ -217,7 +195,7 @@ class Queue:
         """Queue a run; it is stored when this returns.
 
         A run that is there already is not queued twice; while it still waits, a later call with a
-        `delay` puts it off anew.
+        `delay` puts it off anew.  One that has failed is queued to go on from where it failed.
 
         Args:
             fn: the workflow.
@@ -251,8 +229,10 @@ class Queue:
         due = time.time() + (delay if debounce is None else debounce)
         item = Item("", key, self._priority if priority is None else priority, due)
         if unique is None:
-            runtime, _ = await Start(self._workflow.backend, fn, id, args, kwargs).enqueue(held=True)
+            runtime, is_new = await Start(self._workflow.backend, fn, id, args, kwargs).enqueue(held=True)
             item = replace(item, run_id=runtime.instance_id)
+            if not is_new:
+                await self._workflow.handle(item.run_id).hold()
         else:
             item, is_new = await self._only(item, fn, unique, debounce is not None, args, kwargs)
             if not is_new and debounce is None:

@@ -6,11 +6,14 @@ import asyncio
 import logging
 from typing import Any
 
+from ..backends.durable import DurableBackend
 from ..errors import DurableError
-from ..runtime.background import Background, begin
+from ..runtime.background import Background, begin, drop
 from ..runtime.control import Paused
 from ..runtime.runtime import DurableRuntime
+from ..stores.base import InstanceStore
 from ..stores.claiming import InstanceBusy
+from ..worker.handing_over import HandedOver, HandingOverStore
 
 log = logging.getLogger("durable_ast")
 
@@ -20,21 +23,29 @@ class Runs:
 
     A task that ends with its event loop leaves its run where it stands: whoever calls, recovers or
     claims it goes on from there.
+
+    Args:
+        store: where the runs are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: InstanceStore) -> None:
+        self._inner = store
+        self._store = HandingOverStore(store)
         self._tasks: dict[str, Background] = {}
+        self._runtimes: dict[Background, DurableRuntime] = {}
 
     def begin(self, runtime: DurableRuntime) -> None:
         """Go on with an instance, unless this process is at it already."""
         run_id = runtime.instance_id
         if self.task(run_id) is not None:
             return
-        task = begin(_drive(runtime), name=f"run {run_id}")
-        self._tasks[run_id] = task
+        own = DurableRuntime(runtime.program, DurableBackend(self._store), run_id)
+        task = begin(_drive(own), name=f"run {run_id}")
+        self._tasks[run_id], self._runtimes[task] = task, own
         task.add_done_callback(lambda _: self._ended(run_id, task))
 
     def _ended(self, run_id: str, task: Background) -> None:
+        del self._runtimes[task]
         if self._tasks.get(run_id) is task:
             del self._tasks[run_id]
         if not task.cancelled():
@@ -47,13 +58,21 @@ class Runs:
             return None
         return task
 
-    async def stop(self) -> None:
-        """Leave all runs of this event loop where they stand."""
+    async def stop(self, grace: float = 0.0) -> None:
+        """Leave each run of this event loop with its next checkpoint.
+
+        Args:
+            grace: how long a step may take to end, in seconds; a longer one is run again by others.
+        """
         loop = asyncio.get_running_loop()
         tasks = [task for task in self._tasks.values() if task.get_loop() is loop and not task.done()]
-        for task in tasks:
-            task.drop()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._store.hand_over()
+        self._store = HandingOverStore(self._inner)  # of those that begin from now on
+        await drop([task for task in tasks if self._runtimes[task].waits])
+        left = [task for task in tasks if not task.done()]
+        if left and grace > 0:
+            await asyncio.wait(left, timeout=grace)
+        await drop([task for task in left if not task.done()])
 
 
 async def _drive(runtime: DurableRuntime) -> None:
@@ -61,8 +80,8 @@ async def _drive(runtime: DurableRuntime) -> None:
         await runtime.drive()
     except InstanceBusy:
         log.info("run %s: another process is at work on it", runtime.instance_id)
-    except Paused as paused:
-        log.info("%s", paused)
+    except (Paused, HandedOver) as left:
+        log.info("%s", left)
     except DurableError as error:
         log.error("run %s stopped: %s", runtime.instance_id, error)
         raise

@@ -26,9 +26,10 @@ from ..worker.at_work import is_left_to_workers
 from .crew import Crew
 from .definitions import Definitions
 from .functions import WorkflowFunction, checked
-from .handles import Handle, Run
+from .handles import Handle
 from .mapping import map_items
 from .messages import Messages
+from .run import Run
 from .runs import Runs
 from .schedules import Schedule, Scheduler
 from .starting import Start
@@ -83,7 +84,7 @@ class Workflow(Definitions, Messages):
         Definitions.__init__(self, name, default_retries, default_backoff, durability, history)
         self.store: StateStore | Store = db if isinstance(db, (StateStore, Store)) else open_store(db)
         Messages.__init__(self, DurableBackend(self.store))
-        self.runs = Runs()
+        self.runs = Runs(self.instances)
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]
         self._lines = weakref.WeakKeyDictionary()
         self.crew = Crew(self.instances, self.functions)
@@ -319,7 +320,7 @@ class Workflow(Definitions, Messages):
         """
         await self.stop_overseeing()
         await self.crew.stop(grace)
-        await self.runs.stop()
+        await self.runs.stop(grace)
         await self.instances.close()
 
     @contextlib.asynccontextmanager

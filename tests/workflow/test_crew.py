@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from durable_ast import InMemoryStore, SQLiteStore, Status, Worker, Workflow
+from durable_ast import InMemoryStore, InstanceConflictError, SQLiteStore, Status, Worker, Workflow
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -260,6 +260,40 @@ async def test_a_lifespan_ends_with_the_next_checkpoint(store):
         async with later.wf.lifespan():
             await later.wf.handle(handle.id).result(timeout=60)
             assert later.log == ["work 2", "worked 2"], "what waits needs no memory until its answer comes"
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+async def test_the_end_of_a_process_waits_for_the_step_of_a_run_that_it_has_started(store, recovers):
+    shop = Shop(store)
+    if recovers:
+        await shop.wf.recover()
+    handle = await shop.wf.start(shop.long, 1)
+    while "work 1" not in shop.log:
+        await asyncio.sleep(0.01)
+    asyncio.get_running_loop().call_later(0.2, shop.gate.set)
+    await shop.wf.close(grace=30)
+    assert shop.log == ["work 1", "worked 1"], "the step has ended, and the next has not begun"
+    if isinstance(store, InMemoryStore):
+        later = Shop(store)
+        later.gate.set()
+        async with later.wf:
+            await later.wf.handle(handle.id).result(timeout=60)
+        assert later.log == ["work 2", "worked 2"]
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+async def test_a_run_that_calls_itself_is_told_so(store, recovers):
+    wf = Workflow("shop", db=store, default_retries=0)
+
+    @wf.workflow(id="order")
+    async def order():
+        return await order()
+
+    if recovers:
+        await wf.recover()
+    with pytest.raises(InstanceConflictError, match="calls itself"):
+        await (await wf.start(order)).result(timeout=30)
+    await wf.close()
 
 
 async def test_a_step_that_takes_longer_than_the_grace_is_run_again(store):

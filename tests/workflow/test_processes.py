@@ -98,7 +98,7 @@ QUEUE = """
             await slow.start(job, f"slow{number}")
         await jobs.stop()
         await slow.stop()
-        await wf.close()
+        await wf.close(grace=60)  # a step that is cut off would be run again, and seen twice
 
     asyncio.run(main())
 """

@@ -152,6 +152,33 @@ async def test_a_run_is_queued_once(store):
     await shop.wf.close()
 
 
+async def test_a_run_that_failed_is_queued_to_go_on(store):
+    shop = Shop(store, concurrency=1)
+
+    @shop.wf.workflow(id="flaky")
+    async def flaky():
+        shop.log.append("flaky")
+        if shop.log.count("flaky") == 1:
+            raise OSError("down")
+
+    handle = await shop.queue.start(flaky)
+    with pytest.raises(OSError, match="down"):
+        await handle.result(timeout=60)
+    shop.is_open.clear()
+    first = await shop.queue.start(shop.order, 1)
+    async with asyncio.timeout(60):
+        while not shop.running:
+            await asyncio.sleep(0.01)
+    assert await shop.queue.start(flaky) == handle
+    assert await handle.status() is Status.ENQUEUED
+    await asyncio.sleep(0.3)
+    assert shop.log == ["flaky", 1]
+    shop.is_open.set()
+    await shop.finish([first, handle])
+    assert shop.log == ["flaky", 1, "flaky"]
+    await shop.wf.close()
+
+
 async def test_another_process_takes_over(store):
     shop = Shop(store, concurrency=1)
     handles = [await shop.queue.start(shop.order, number) for number in range(4)]
