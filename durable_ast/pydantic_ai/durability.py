@@ -47,10 +47,11 @@ from ..runtime.journal import Run, current_run, enclosing
 from ..runtime.setting import setting
 from .approvals import decided
 from .config import TaskConfig, over
-from .live import heard_live
+from .live import LiveModel
 from .output_functions import is_effectful, processed_once
 from .results import outputs_of
 from .streams import Relay
+from .telemetry import replays_left_out
 from .units import UnitBackend, failures_of_run, run_name, running_unit
 
 MODEL_DEFAULTS = TaskConfig(retries=3, backoff=exponential(base=2, max=60))
@@ -238,7 +239,12 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
         name = (ctx.run_id if is_named else self.get_default_run_id()) or ""
         try:
             async with failures_of_run(port):
-                with setting(run_name, name), Agent.using_sleep(sleep), self._waits_for_events(port, name):
+                with (
+                    replays_left_out(),
+                    setting(run_name, name),
+                    Agent.using_sleep(sleep),
+                    self._waits_for_events(port, name),
+                ):
                     return await super().wrap_run(ctx, handler=handler)
         finally:
             await port.settled()
@@ -274,7 +280,9 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
         """Make the model's requests units."""
 
         async def live(request: ModelRequestContext) -> ModelResponse:
-            return await handler(heard_live(request) if self.in_durable_context else request)
+            if self.in_durable_context:
+                request.model = LiveModel(request.model)
+            return await handler(request)
 
         return await super().wrap_model_request(ctx, request_context=request_context, handler=live)
 
@@ -282,15 +290,15 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
         self, ctx: RunContext[AgentDepsT], request_context: ModelRequestContext
     ) -> ModelRequestContext:
         """The same for a model that a hook has put in its place."""
-        request = await super().before_model_request(ctx, request_context)
-        return heard_live(request) if self.in_durable_context else request
+        given = request_context.model
+        return _live_again(given, await super().before_model_request(ctx, request_context))
 
     async def prepare_model_request(
         self, ctx: RunContext[AgentDepsT], request_context: ModelRequestContext
     ) -> ModelRequestContext:
         """The same for a model that is asked after another has failed."""
-        request = await super().prepare_model_request(ctx, request_context)
-        return heard_live(request) if self.in_durable_context else request
+        given = request_context.model
+        return _live_again(given, await super().prepare_model_request(ctx, request_context))
 
     # events
 
@@ -339,6 +347,13 @@ class AstDurability(BaseDurabilityCapability[AgentDepsT]):
         guarded = super()._durable_run_context(ctx)
         unit = running_unit()
         return unit.watched(guarded) if unit is not None and unit.is_call else guarded
+
+
+def _live_again(given: Model, request: ModelRequestContext) -> ModelRequestContext:
+    """The request; where units were made of the requests to another model than before, that is live as well."""
+    if request.model is not given:
+        request.model = LiveModel(request.model)
+    return request
 
 
 def _is_random(run_id: str | None) -> bool:

@@ -16,23 +16,12 @@ from typing import Any
 
 from pydantic_ai import RunContext
 from pydantic_ai.messages import AgentStreamEvent, ModelMessage, ModelResponse, PartDeltaEvent, PartStartEvent
-from pydantic_ai.models import Model, ModelRequestContext, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models import CompletedStreamedResponse, Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from ..runtime.setting import setting
-
-
-def heard_live(request: ModelRequestContext) -> ModelRequestContext:
-    """The request, with its model's responses heard while they are made."""
-    model: Model = request.model
-    while isinstance(model, WrapperModel):
-        if isinstance(model, LiveModel):
-            return request
-        model = model.wrapped
-    request.model = LiveModel(request.model)
-    return request
 
 
 class LiveModel(WrapperModel):
@@ -55,7 +44,12 @@ class LiveModel(WrapperModel):
         async def recorded() -> StreamedResponse:
             request = self.wrapped.request_stream(messages, model_settings, model_request_parameters, run_context)
             async with request as response:
-                return response
+                if type(response) is not CompletedStreamedResponse:
+                    return response  # one that broke off
+                whole = response.response
+                return CompletedStreamedResponse(
+                    whole, model_request_parameters=model_request_parameters, replay_events=True
+                )
 
         feed = Feed()
         with setting(_feed, feed):

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pydantic_ai
-from opentelemetry.trace import get_current_span
 from pydantic import TypeAdapter
 from pydantic_ai import RunContext
 from pydantic_ai.durable_exec import (
@@ -41,6 +40,7 @@ from ..runtime.setting import setting
 from ..runtime.steps import Step
 from ..runtime.steps import unit as run_unit
 from .config import policy_of
+from .telemetry import mark_replayed, note_unit
 
 _USAGE = TypeAdapter(RunUsage)
 JSON_CODEC.load(
@@ -133,10 +133,13 @@ class UnitBackend(JournalCallableOperationBackend[Mapping[str, Any]]):
         )
         if unit.is_call and config.get("at_most_once"):
             await _begin_once(port, unit.key, name)
-        entry = await answered(unit, name, config, body)
+        has_events = unit.is_stream and not _IS_STREAM_A_RESPONSE
+        entry = await answered(unit, name, config, functools.partial(_response_of, body) if has_events else body)
+        if not unit.ran:
+            mark_replayed(operation_id, ctx)
         if ctx is not None:
             add_spent(ctx, entry)
-        return entry["result"]
+        return {"response": entry["result"], "events": []} if has_events else entry["result"]
 
 
 async def answered(
@@ -152,13 +155,13 @@ async def answered(
     except Exception as error:
         await _note_failure(unit, error)
         raise
-    if not unit.ran:
-        get_current_span().set_attribute("durable.replayed", True)
-        if "error" in entry:
-            failed = _failures.get()
-            if failed is not None:
-                failed.append(unit.key)
-            raise entry["error"]
+    finally:
+        note_unit(ran=unit.ran)
+    if not unit.ran and "error" in entry:
+        failed = _failures.get()
+        if failed is not None:
+            failed.append(unit.key)
+        raise entry["error"]
     return entry
 
 
@@ -183,6 +186,11 @@ async def failures_of_run(port: Run) -> AsyncIterator[None]:
             if failed and not isinstance(error, DurableError):
                 await port.forget(failed)
             raise
+
+
+async def _response_of(stream: Callable[[], Awaitable[Any]]) -> object:
+    """The response alone, as newer versions of pydantic-ai record it: who listens may come or go."""
+    return (await stream())["response"]
 
 
 def add_spent(ctx: RunContext[Any], entry: Mapping[str, Any]) -> None:
@@ -214,7 +222,7 @@ def _key(
     cache_key: tuple[object, ...],
     ctx: RunContext[Any] | None,
 ) -> str:
-    if isinstance(operation, ModelRequestId) and _IS_STREAM_A_RESPONSE:
+    if isinstance(operation, ModelRequestId):
         name = name.replace("__model.request_stream", "__model.request")  # a listener may come or go
     key = f"{name_of_run(ctx)}/{name}"
     if isinstance(operation, (ToolsetCallToolId, ToolsetValidateToolArgumentsId)) and ctx is not None:

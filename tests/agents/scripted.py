@@ -4,7 +4,8 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from pydantic_ai import Agent, models
+import pytest
+from pydantic_ai import Agent, capabilities, models
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import DeltaToolCall, DeltaToolCalls, FunctionModel
 from pydantic_ai.usage import RequestUsage
@@ -14,6 +15,11 @@ from ..effects import LOG, note
 models.ALLOW_MODEL_REQUESTS = False
 
 Turn = list[ToolCallPart] | str | None
+
+
+def needs(name: str) -> pytest.MarkDecorator:
+    """For a test of what only newer versions of pydantic-ai have among their capabilities."""
+    return pytest.mark.skipif(not hasattr(capabilities, name), reason=f"this pydantic-ai has no {name}")
 
 
 class Killed(BaseException):
@@ -77,4 +83,4 @@ def shape(result: Any) -> list[list[str]]:
     return [[type(part).__name__ for part in message.parts] for message in result.all_messages()]
 
 
-__all__ = ["LOG", "Death", "Killed", "call", "note", "returns", "scripted", "shape"]
+__all__ = ["LOG", "Death", "Killed", "call", "needs", "note", "returns", "scripted", "shape"]

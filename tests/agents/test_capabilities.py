@@ -3,14 +3,15 @@
 import asyncio
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from pydantic_ai import Agent, CancellationToken, RunContext
+from pydantic_ai import Agent, CancellationToken, RunContext, durable_exec
 from pydantic_ai.capabilities import (
     AbstractCapability,
     Instrumentation,
-    LocalWorkspace,
     ProcessEventStream,
     ProcessHistory,
     durable_operation,
@@ -23,7 +24,7 @@ from pydantic_ai.models.test import TestModel
 from durable_ast import InMemoryStore, Workflow
 from durable_ast.pydantic_ai import AstDurability, DurableAgent
 
-from .scripted import LOG, Death, Killed, call, note, scripted
+from .scripted import LOG, Death, Killed, call, needs, note, scripted
 from .twice import twice
 
 
@@ -60,8 +61,11 @@ async def test_operations_of_a_capability():
     assert LOG.count("got FIRST") == LOG.count("got SECOND") == 2
 
 
+@needs("LocalWorkspace")
 @pytest.mark.parametrize("durability", [[], [AstDurability()]])
 async def test_a_workspace(tmp_path, durability):
+    from pydantic_ai.capabilities import LocalWorkspace
+
     def made(wf):
         turns = [call("write", "a", text="one"), call("write", "b", text="two")], [call("read", "c")], None
         capabilities = [LocalWorkspace(tmp_path), *durability]
@@ -88,23 +92,25 @@ async def test_a_workspace(tmp_path, durability):
     assert await twice(made, effects=6) == ['{"a": "one", "b": "two", "c": "one"}'] * 2
 
 
-def watched(exporter):
+def watched(exporter, reader=None):
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return Instrumentation(InstrumentationSettings(tracer_provider=provider))
+    meters = MeterProvider([] if reader is None else [reader])
+    return Instrumentation(InstrumentationSettings(tracer_provider=provider, meter_provider=meters))
+
+
+def looker(store, death, *capabilities):
+    agent = scripted([call("look", "l")], "done", death=death, capabilities=capabilities)
+
+    @agent.tool_plain
+    def look() -> str:
+        return "seen"
+
+    return DurableAgent(agent, Workflow("agents", db=store))
 
 
 async def test_spans_of_what_was_done_before_are_marked():
     store, exporter = InMemoryStore(), InMemorySpanExporter()
-
-    def made(death):
-        agent = scripted([call("look", "l")], "done", death=death, capabilities=[watched(exporter)])
-
-        @agent.tool_plain
-        def look() -> str:
-            return "seen"
-
-        return DurableAgent(agent, Workflow("agents", db=store))
 
     def spans():
         found = [
@@ -115,12 +121,37 @@ async def test_spans_of_what_was_done_before_are_marked():
         return found
 
     with pytest.raises(Killed):
-        await made(Death("model 1")).run("go", run_id="it")
+        await looker(store, Death("model 1"), watched(exporter)).run("go", run_id="it")
     assert ("chat", True) not in spans()
-    await made(Death()).run("go", run_id="it")
+    await looker(store, Death(), watched(exporter)).run("go", run_id="it")
     found = spans()
     assert found.count(("chat", True)) == found.count(("chat", False)) == 1
     assert ("execute_tool", True) in found and ("execute_tool", False) not in found
+    assert found[-1] == ("invoke_agent", False)
+
+
+@pytest.mark.skipif(
+    not hasattr(durable_exec, "replay_scope"), reason="this pydantic-ai counts what comes from a journal"
+)
+async def test_tokens_are_counted_once():
+    store, reader, exporter = InMemoryStore(), InMemoryMetricReader(), InMemorySpanExporter()
+    watch = watched(exporter, reader)
+    with pytest.raises(Killed):
+        await looker(store, Death("model 1"), watch).run("go", run_id="it")
+    result = await looker(store, Death(), watch).run("go", run_id="it")
+    counted = [
+        (point.attributes["gen_ai.token.type"], point.sum)
+        for resource in reader.get_metrics_data().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == "gen_ai.client.token.usage"
+        for point in metric.data.data_points
+    ]
+    assert sorted(counted) == [("input", 20), ("output", 4)]
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (20, 4)
+    spent = [span.attributes.get("gen_ai.usage.input_tokens", 0) for span in exporter.get_finished_spans()]
+    chats = [tokens for span, tokens in zip(exporter.get_finished_spans(), spent, strict=True) if "chat" in span.name]
+    assert sum(chats) == 20, "whoever adds up the spans gets the same"
 
 
 async def test_histories_are_processed_as_ever():

@@ -2,10 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from inspect import signature
 
 import pytest
 from pydantic_ai import Agent, UsageLimitExceeded, UsageLimits
-from pydantic_ai.capabilities import AbstractCapability, Instrumentation, ModelFallback, ResolveModelId, SelectModel
+from pydantic_ai.capabilities import AbstractCapability, Instrumentation, ResolveModelId, SelectModel
 from pydantic_ai.exceptions import ModelHTTPError, UserError
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models.function import FunctionModel
@@ -17,7 +18,7 @@ from durable_ast import InMemoryStore, Status, Workflow
 from durable_ast.backoff import constant
 from durable_ast.pydantic_ai import AstDurability, DurableAgent, TaskConfig
 
-from .scripted import LOG, Death, Killed, call, note, scripted
+from .scripted import LOG, Death, Killed, call, needs, note, scripted
 from .twice import twice, units_of
 
 
@@ -253,8 +254,10 @@ async def test_a_model_for_each_request():
     assert await twice(made, effects=3) == ["then"] * 2
 
 
+@needs("ModelFallback")
 async def test_a_model_instead_of_one_that_fails():
     """That it has failed is known as well: should it answer the next time, it would lead elsewhere."""
+    from pydantic_ai.capabilities import ModelFallback
 
     def made(wf):
         def busy(messages, info):
@@ -344,6 +347,7 @@ async def test_outside_of_durable_code_nothing_changes():
     assert LOG == ["other", "own"]
 
 
+@pytest.mark.skipif("timeout" not in signature(Agent.run).parameters, reason="this pydantic-ai has no timeout")
 async def test_the_time_that_a_run_may_take_counts_from_its_first_start():
     def made(wf):
         agent = Agent(speaking("own"), name="agent", capabilities=[AstDurability()])

@@ -196,8 +196,10 @@ async def test_a_stream_that_breaks_off(heard, fault):
             if fault == "the listener's" and "two" in str(event):
                 raise ValueError("broken")
 
+        listening = step(heard)
+
         @make_durable
-        async def talk(listening=step(heard), agent=agent, hear=hear):
+        async def talk(listening=listening, agent=agent, hear=hear):
             return await listening(agent, hear)
 
         try:
