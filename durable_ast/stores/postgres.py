@@ -43,6 +43,9 @@ log = logging.getLogger("durable_ast")
 SCHEMA_VERSION = 1
 
 _FINAL = [status.value for status in Status if status.is_final]
+_OWNER_IS_KNOWN = """INSERT INTO owners VALUES (%s, 0) ON CONFLICT (name) DO UPDATE SET name = excluded.name"""
+"""An owner that was buried takes nothing that will not be buried too: its row is there, and stays
+until this is done."""
 _PATIENCE = 30.0
 """Seconds to go on trying to reach a server that is away."""
 _LISTENS = 1.0
@@ -158,7 +161,7 @@ class PostgresStore(RemoteStore):
 
     async def _acquire(self, initials: Sequence[Record]) -> list[Any]:
         query = f"""
-        WITH made AS (
+        WITH me AS ({_OWNER_IS_KNOWN}), made AS (
             INSERT INTO instances ({COLUMNS.removeprefix("key, ")}, owner)
             SELECT id, program, status, epoch + 1, sequence, arguments, call_stack, retry, awaited, wake_at, outcome,
                 error, created_at, updated_at, recoveries, %s
@@ -176,7 +179,7 @@ class PostgresStore(RemoteStore):
         UNION ALL SELECT false, {COLUMNS} FROM instances WHERE id = ANY (%s) AND status = ANY (%s)
         """
         owner, ids = self._lease.owner, [initial.instance_id for initial in initials]
-        rows = await self._run_safely(query, (owner, *columns_of(initials), owner, ids, _FINAL, ids, _FINAL))
+        rows = await self._run_safely(query, (owner, owner, *columns_of(initials), owner, ids, _FINAL, ids, _FINAL))
         found = {row[2]: (row[1], record_in(row[2:]), row[0]) for row in rows}
         return [found.get(name) or InstanceBusy() for name in ids]
 
@@ -205,14 +208,15 @@ class PostgresStore(RemoteStore):
     ) -> tuple[list[tuple[Any, Record]], float | None]:
         await self._run_safely("SELECT bury_the_dead()")
         query = f"""
-        WITH ready AS (
+        WITH me AS ({_OWNER_IS_KNOWN}), ready AS (
             SELECT key AS ready_key FROM instances WHERE due <= clock() AND program = ANY (%s)
             AND NOT (id = ANY (%s)) ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED
         )
         UPDATE instances SET epoch = epoch + 1, owner = %s, due = NULL FROM ready WHERE key = ready_key
         RETURNING {COLUMNS}
         """
-        rows = await self._run_safely(query, (programs, but, limit, self._lease.owner))
+        owner = self._lease.owner
+        rows = await self._run_safely(query, (owner, programs, but, limit, owner))
         query = "SELECT min(due) FROM instances WHERE due > clock() AND program = ANY (%s)"
         ((next_due,),) = await self._run_safely(query, (programs,))
         claimed = []

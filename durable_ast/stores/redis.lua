@@ -115,9 +115,11 @@ local function create(id, fields, owner)
     end
 end
 
+-- An owner whose lease has run out may have been forgotten; what it takes now will be claimed.
 local function own(id, owner)
     redis.call('HSET', key('i', id), 'owner', owner)
     redis.call('SADD', key('o', owner), id)
+    redis.call('ZADD', store .. ':owners', 'NX', 0, owner)
     redis.call('ZREM', store .. ':due', id)
 end
 

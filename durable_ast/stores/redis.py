@@ -6,9 +6,8 @@ store carry its name as their hash tag, so they are in one slot of a cluster, wh
 has that: a store is given the URL of any of them, and follows.  Use stores of several names to spread
 over more.
 
-Scripts are what every server that speaks Redis's protocol has: Redis, Valkey, KeyDB, Dragonfly, Kvrocks,
-and what the clouds rent.  Where a user may not run them, the store says so; there is no second way of
-writing, with WATCH and MULTI, that would have to hold all that the script holds.
+Where a server has no scripts, or a user may not run them, each transition is made with WATCH and MULTI
+instead (`redis_watched.py`): the same keys, the same promises, several round trips.
 
 What Redis confirms it may lose: with ``appendfsync everysec`` the last second when the machine dies,
 and whatever a replica did not have when it takes over.  An instance then goes on from an earlier
@@ -32,7 +31,7 @@ try:
     import redis.asyncio
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError, MovedError, RedisError, TimeoutError
+    from redis.exceptions import ConnectionError, MovedError, NoPermissionError, RedisError, ResponseError, TimeoutError
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("Redis needs redis-py: pip install 'durable-ast[redis]'") from error
 
@@ -45,6 +44,7 @@ from .lease import now
 from .names import storable_text
 from .parts import TRANSIENT
 from .redis_steps import RedisSteps
+from .redis_watched import WatchedCommands
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
 from .selection import Selection
@@ -94,6 +94,8 @@ class RedisStore(RemoteStore):
         self._redis: Any = client
         self._adapted: tuple[RedisSteps, SevenMethodStore] | None = None
         self._script: Any = None
+        self._watched: WatchedCommands | None = None
+        """The commands without scripts, once the server has refused one."""
         self._node = url
         """Where the node is that has the keys."""
         self._is_known = False
@@ -165,11 +167,22 @@ class RedisStore(RemoteStore):
             ConnectionBroke: it may have run or not.
             StoreError: the server refuses.
         """
-        return await self._try(lambda client: self._script(keys=[self.name], args=[command, *values], client=client))
+        return await self._try(lambda client: self._perform(client, command, *values))
 
     async def _run_safely(self, command: str, *values: Any) -> Any:
         """The same for a command that may be repeated."""
-        return await self._ask(lambda client: self._script(keys=[self.name], args=[command, *values], client=client))
+        return await self._ask(lambda client: self._perform(client, command, *values))
+
+    async def _perform(self, client: Any, command: str, *values: Any) -> Any:
+        if self._watched is None:
+            try:
+                return await self._script(keys=[self.name], args=[command, *values], client=client)
+            except ResponseError as error:
+                if not _is_about_scripts(error):
+                    raise
+                log.info("Redis: %s; transitions are made with WATCH and MULTI, which takes more round trips", error)
+                self._watched = WatchedCommands(self.name)
+        return await self._watched.run(client, command, *values)
 
     async def _ask(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
         """What the server answers; if the connection breaks, it is asked again."""
@@ -227,11 +240,6 @@ class RedisStore(RemoteStore):
                 await self._turn_to(self.url)
             raise ConnectionBroke(f"Redis: {error}; what was asked may be done or not") from error
         except (RedisError, UnicodeError) as error:
-            if "evalsha" in str(error).lower():
-                raise StoreError(
-                    f"Redis: {error}; a RedisStore writes each transition with a script, so that it is done whole or not at "
-                    "all: let this user run scripts (ACL: +@scripting), or use a store in PostgreSQL or SQLite"
-                ) from error
             raise StoreError(f"Redis: {error}; nothing was changed, the last checkpoint is kept") from error
 
     async def _hashes(self, keys: Iterable[str]) -> list[dict[bytes, bytes]]:
@@ -426,6 +434,13 @@ class RedisStore(RemoteStore):
             if self._lease.is_signed_in:
                 await self._run("sign_out", self._lease.owner)
             await self._redis.aclose()
+
+
+def _is_about_scripts(error: ResponseError) -> bool:
+    """Whether a server has no scripts, or does not let this user run any."""
+    text = str(error).lower()
+    refuses = isinstance(error, NoPermissionError) or "unknown command" in text
+    return refuses and ("evalsha" in text or "script" in text)
 
 
 def _slice(index: str, first: int, last: int) -> Callable[[Any], Awaitable[Any]]:

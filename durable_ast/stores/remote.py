@@ -77,11 +77,12 @@ class Remote:
         self._put(_Job(kind, argument, about, future))
         return future
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something beside the jobs; must be called in the thread."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def close(self) -> None:
         """End the thread, and what was started beside the jobs; what is waiting is done first."""
@@ -93,10 +94,8 @@ class Remote:
         async def end() -> None:
             while self._is_running:
                 await asyncio.sleep(0.001)
-            while tasks := set(self._tasks):
-                for task in tasks:
-                    task.cancel()  # again, if a driver has lost the last one: asyncio.wait_for does before 3.12
-                await asyncio.wait(tasks, timeout=0.1)
+            for task in list(self._tasks):
+                await stop(task)
 
         asyncio.run_coroutine_threadsafe(end(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -124,6 +123,13 @@ class Remote:
                     return
             for run in _runs(jobs):
                 await _do(run[0].kind, run)
+
+
+async def stop(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it has ended: drivers may lose a cancellation, as asyncio.wait_for does before 3.12."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

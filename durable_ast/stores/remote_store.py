@@ -24,7 +24,7 @@ from .memory import lost, stale
 from .names import check_instance_id
 from .notices import Notices
 from .parts import NO_PARTS, Parts
-from .remote import ConnectionBroke, Remote
+from .remote import ConnectionBroke, Remote, stop
 from .selection import Selection
 
 
@@ -71,7 +71,7 @@ class RemoteStore(InstanceStore):
         self._taking: set[str] = set()
         self._broken: set[tuple[str, int]] = set()
         """The ownerships in which a commit was lost."""
-        self._listens = False
+        self._listening: asyncio.Task[None] | None = None
         self.notices = Notices()
 
     # what subclasses do
@@ -149,9 +149,8 @@ class RemoteStore(InstanceStore):
             await self._begin_to_listen([])
 
     async def _begin_to_listen(self, asked: Sequence[None]) -> Sequence[None]:
-        if not self._listens:
-            self._listens = True
-            self._remote.start(self._listen())
+        if self._listening is None:
+            self._listening = self._remote.start(self._listen())
         return [None] * len(asked)
 
     def _lost(self) -> None:
@@ -303,12 +302,12 @@ class RemoteStore(InstanceStore):
         return is_new
 
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
-        if not self._listens:
+        if self._listening is None:
             await self._remote.ask(self._begin_to_listen, None, None)
         return await self.notices.wait(instance_id, seen, timeout)
 
     def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
-        if not self._listens:
+        if self._listening is None:
             self._remote.submit(self._begin_to_listen, None, None)
         return self.notices.watch(instance_id, callback)
 
@@ -326,6 +325,8 @@ class RemoteStore(InstanceStore):
 
     async def close(self) -> None:
         async def end(asked: Sequence[None]) -> list[None]:
+            if self._listening is not None:
+                await stop(self._listening)  # or it would renew the lease on a connection that nobody closes
             await self._disconnect()
             return [None] * len(asked)
 

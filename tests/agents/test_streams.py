@@ -186,7 +186,7 @@ async def test_a_stream_that_breaks_off(heard, fault):
         finally:
             note("closed")
 
-    outcomes = []
+    outcomes, listening = [], step(heard)
     for capabilities in ([], [AstDurability(model_task_config={"retries": 0})]):
         agent = Agent(FunctionModel(stream_function=stream), name="speaker", capabilities=capabilities)
         told = []

@@ -12,7 +12,7 @@ from .servers import KINDS
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--store", choices=KINDS, action="append", help="which; all three if left out")
+    parser.add_argument("--store", choices=KINDS, action="append", help="which; all of them if left out")
     parser.add_argument("--instances", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--trouble", type=float, default=3.0, help="seconds between two disruptions, on average")

@@ -88,6 +88,14 @@ class Redis:
         self._process.wait()
 
 
+class RedisWithoutScripts(Redis):
+    """The same for a user who may not run scripts."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "--user", "plain", "on", ">secret", "~*", "&*", "+@all", "-@scripting")
+        self.url = self.url.replace("redis://", "redis://plain:secret@")
+
+
 class Postgres:
     """A cluster of its own, restarted as if the power had failed."""
 
@@ -140,7 +148,12 @@ class Postgres:
         shutil.rmtree(self._folder)
 
 
-KINDS: dict[str, Any] = {"sqlite": File, "redis": Redis, "postgres": Postgres}
+KINDS: dict[str, Any] = {
+    "sqlite": File,
+    "redis": Redis,
+    "redis-without-scripts": RedisWithoutScripts,
+    "postgres": Postgres,
+}
 
 
 def _redis_program() -> str | None:

@@ -11,7 +11,7 @@ from .servers import KINDS
 @pytest.mark.parametrize("kind", KINDS)
 async def test_no_step_runs_twice_and_no_letter_is_lost(kind, tmp_path):
     if kind != "sqlite":
-        pytest.importorskip({"redis": "redis", "postgres": "psycopg"}[kind])
+        pytest.importorskip("psycopg" if kind == "postgres" else "redis")
         if not KINDS[kind].is_installed():
             pytest.fail(f"no server of {kind} is installed; durable-ast[test] brings one")
     server = KINDS[kind](tmp_path)

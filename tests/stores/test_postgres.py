@@ -99,6 +99,20 @@ async def test_work_goes_on_when_the_server_cuts_its_connections(open_store, pos
     assert len(cut) >= 4
 
 
+async def test_what_a_forgotten_owner_takes_is_claimed_by_others(open_store, postgres_schema):
+    """A process that was stopped while it asked for an instance, for so long that others have buried it."""
+    import psycopg
+
+    dead, alive = open_store(), open_store()
+    await dead.acquire(new("first"))
+    with psycopg.connect(postgres_schema.conninfo, autocommit=True) as connection:
+        connection.execute(f"DELETE FROM {postgres_schema.name}.owners")
+    await dead.acquire(new("second"))
+    async with asyncio.timeout(30):
+        while "second" not in [record.instance_id for record in (await alive.claim(PROGRAMS, 10)).records]:
+            await asyncio.sleep(0.05)
+
+
 async def _never(self, connection):
     """A renewal that does not get through."""
 

@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("redis")
 
-from durable_ast import NewerFormatError, StoreError
+from durable_ast import NewerFormatError
 from durable_ast.state.schema import Outgoing, Status
 from durable_ast.stores.redis import RedisStore
-from durable_ast.testing.store_conformance import StoreConformance, commit, new
+from durable_ast.testing.store_conformance import PROGRAMS, StoreConformance, commit, new
 
 
 class TestRedis(StoreConformance):
@@ -24,23 +24,25 @@ class TestRedis(StoreConformance):
         return RedisStore(self._keys.url, prefix=self._keys.name, lease=self.lease)
 
 
-async def test_a_user_who_may_not_run_scripts_is_told_so(tmp_path):
-    import redis
+@pytest.fixture(scope="module")
+def server_without_scripts(tmp_path_factory):
+    """How to reach a server as a user who may run no script."""
+    from tests.chaos.servers import RedisWithoutScripts
 
-    from tests.chaos.servers import Redis
+    server = RedisWithoutScripts(tmp_path_factory.mktemp("redis"))
+    yield server.url
+    server.close()
 
-    server = Redis(tmp_path)
-    try:
-        with redis.Redis.from_url(server.url) as client:
-            client.acl_setuser(
-                "plain", enabled=True, passwords=["+secret"], categories=["+@all", "-@scripting"], keys=["*"]
-            )
-        store = RedisStore(server.url.replace("redis://", "redis://plain:secret@"))
-        with pytest.raises(StoreError, match=r"\+@scripting"):
-            await store.enqueue(new())
-        await store.close()
-    finally:
-        server.close()
+
+class TestWithoutScripts(StoreConformance):
+    lease = 3.0
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server_without_scripts, request):
+        self._url, self._name = server_without_scripts, f"{request.node.name}"
+
+    def open(self, place: Path):
+        return RedisStore(self._url, prefix=self._name, lease=self.lease)
 
 
 @pytest.fixture
@@ -54,6 +56,20 @@ async def open_store(redis_keys):
     yield open_one
     for store in stores:
         await store.close()
+
+
+async def test_what_a_forgotten_owner_takes_is_claimed_by_others(open_store, redis_keys):
+    """A process that was stopped while it asked for an instance, for so long that others have buried it."""
+    import redis
+
+    dead, alive = open_store(), open_store()
+    await dead.acquire(new("first"))
+    with redis.Redis.from_url(redis_keys.url) as client:
+        client.delete(f"{{{redis_keys.name}}}:owners")
+    await dead.acquire(new("second"))
+    async with asyncio.timeout(30):
+        while "second" not in [record.instance_id for record in (await alive.claim(PROGRAMS, 10)).records]:
+            await asyncio.sleep(0.05)
 
 
 async def test_only_what_has_ended_expires(open_store, redis_keys):
