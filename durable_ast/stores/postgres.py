@@ -188,7 +188,7 @@ class PostgresStore(RemoteStore):
         WITH made AS (
             INSERT INTO instances ({COLUMNS.removeprefix("key, ")}, due)
             SELECT id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome,
-                error, created_at, updated_at, recoveries, updated_at
+                error, created_at, updated_at, recoveries, CASE WHEN wake_at IS NULL THEN updated_at END
             FROM {UNNESTED} ORDER BY place
             ON CONFLICT (id) DO NOTHING
             RETURNING id

@@ -491,7 +491,7 @@ class Transition:
 def _due(facts: Facts, letters: Iterable[bytes]) -> bytes | None:
     """When an instance that nobody owns can go on."""
     status = facts.get(b"status")
-    if status in (b"ENQUEUED", b"RUNNING"):
+    if status == b"RUNNING" or (status == b"ENQUEUED" and b"wake_at" not in facts):
         return facts[b"updated_at"]
     if status == b"WAITING":
         awaited = {name.encode() for name in json.loads(facts.get(b"awaited", b"[]"))}

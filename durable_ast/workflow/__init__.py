@@ -7,8 +7,8 @@ is a step, a signal is a message in the instance's mailbox.
 from ..runtime.environment import found_by_path
 from .functions import WorkflowFunction
 from .handles import Handle
-from .run import Run
 from .logs import RunFields
+from .run import Run
 from .workflow import Workflow
 
 __all__ = ["Handle", "Run", "RunFields", "Workflow", "WorkflowFunction"]
