@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotPersistableError
 from ..state import snapshot
+from ..state.known_classes import given
 from ..state.schema import State
 from ..stores.base import InstanceStore, StateStore
 from ..stores.memory import InMemoryStateStore
@@ -61,7 +62,7 @@ class DurableBackend(OrchestrationBackend):
             seen = await self.store.changed(instance_id, seen, min(left, 60.0))
             for message in await self.store.messages(instance_id):
                 if message.name == event_name:
-                    return snapshot.loads(message.payload)
+                    return given(message.payload)
 
     def publish_event(self, instance_id: str, event_name: str, payload: Any = None) -> Future[int]:
         """Put an event into the mailbox of an instance, which need not exist yet.

@@ -55,12 +55,8 @@ def _cell_around(path: tuple[str, ...]) -> CellType:
     return CellType()
 
 
-def _local_class(maker: Any, name: str, *rest: Any) -> type[Shape]:
-    return shape_class("", name)
-
-
-def _named_tuple(name: str, *rest: Any) -> type[Shape]:
-    return shape_class("", name)
+def _local_class(mark: str, path: Any, qualname: str, *rest: Any) -> type[Shape]:
+    return shape_class("", qualname.rpartition(".")[2])
 
 
 def _resource(name: str, registrar: str, saved: Any) -> Text:
@@ -141,10 +137,8 @@ PHRASES: dict[tuple[str, str], Callable[..., Any]] = {
     (f"{_STATE}.exceptions", "_make_named"): _stand_in,
     (f"{_STATE}.exceptions", "_stand_in"): _stand_in,
     (f"{_STATE}.exceptions", "_fill"): _nothing,
-    (f"{_STATE}.classes", "_make"): _local_class,
-    (f"{_STATE}.classes", "_fill"): _nothing,
-    (f"{_STATE}.written_classes", "_named_tuple"): _named_tuple,
-    (f"{_STATE}.written_classes", "_fill_named_tuple"): _nothing,
+    (f"{_STATE}.known_classes", "_known_or_made"): _local_class,
+    (f"{_STATE}.known_classes", "_fill"): _nothing,
     (f"{_STATE}.resources", "_restored"): _resource,
     (f"{_STATE}.synchronization", "_make_asyncio"): _made,
     (f"{_STATE}.synchronization", "_make_lock"): _lock,
@@ -170,7 +164,5 @@ PHRASES: dict[tuple[str, str], Callable[..., Any]] = {
     (f"{_RUNTIME}.generators", "_rebuild"): _generator,
     (f"{_RUNTIME}.reducers", "_make_function"): _function,
     (f"{_RUNTIME}.reducers", "_fill"): _nothing,
-    ("cloudpickle.cloudpickle", "_make_skeleton_class"): _local_class,
-    ("cloudpickle.cloudpickle", "_class_setstate"): _nothing,
 }
 """By module and name of a function, what a call of it is shown as; any other is shown as a call."""

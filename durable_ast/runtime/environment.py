@@ -15,6 +15,7 @@ from types import CellType, FunctionType, MethodType
 from typing import Any, TypeAlias
 
 from ..errors import CodeChangedError
+from ..state.known_classes import look_around
 from ..state.snapshot import Reduced, register
 from .setting import setting
 
@@ -41,7 +42,7 @@ class Environment:
             here = self._paths[id(cell)] = (*path, name)
             self.cells[here] = cell
             content = _content(cell)
-            if isinstance(content, _BY_PATH):
+            if isinstance(content, (*_BY_PATH, type)):
                 self._paths.setdefault(id(content), here)
             inner = function_in(content)
             if inner is not None:
@@ -120,6 +121,13 @@ def cell_at(path: Path) -> CellType:
     return CellType() if environment is None else environment.cell(path)
 
 
+def class_at(path: Path) -> Any:
+    """What is in the cell at a path, if there is one."""
+    environment = _active.get()
+    cell = None if environment is None else environment.cells.get(path)
+    return None if cell is None else _content(cell)
+
+
 def content_at(path: Path) -> Any:
     """What is in the cell at a path."""
     environment = _active.get()
@@ -145,6 +153,9 @@ def split(cells: Mapping[str, CellType]) -> tuple[dict[str, CellType], dict[str,
         else:
             outer[name] = path
     return own, outer
+
+
+look_around(path_of, class_at)
 
 
 class Outer:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import CorruptStateError
 from ..state import snapshot
+from ..state.known_classes import given
 from ..state.schema import Status
 from ..stores.base import InstanceStore
 from ..stores.parts import Parts
@@ -92,7 +93,7 @@ def _entries(chunk: int, parts: dict[str, bytes]) -> list[tuple[int, Any]]:
     found: list[tuple[int, Any]] = []
     for name in sorted(parts):
         try:
-            batch = snapshot.loads(parts[name])
+            batch = given(parts[name])
         except CorruptStateError as error:
             raise CorruptStateError(f"part {name!r} of the event log: {error}") from error
         first = chunk * _CHUNK + int(name.rpartition("/")[2], 16) + 1

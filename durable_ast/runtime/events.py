@@ -15,7 +15,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CorruptStateError, DurableError, PauseForEventException
-from ..state import snapshot
+from ..state.known_classes import given
 from ..state.schema import Message
 from ..stores.names import check_event_name
 from .branch import Branch, Nap, Park, Signal, signal
@@ -91,7 +91,7 @@ async def receive(branch: Branch, name: str, deadline: float | None, *, saved: b
             is_over(instance.spans, name, since)
             raise
     try:
-        payload = snapshot.loads(message.payload)
+        payload = given(message.payload)
     except CorruptStateError as error:
         await branch.stop(
             CorruptStateError(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 from ..errors import PauseForEventException
 from ..state import resources, snapshot
 from ..state.history import History
+from ..state.known_classes import as_they_are, given
 from ..state.pieces import Pieces
 from ..state.schema import Message, Record, Status
 from ..stores.base import InstanceStore
@@ -505,7 +506,7 @@ _START = b""
 def outcome_of(record: Record) -> Any:
     """The result of an instance that has ended; its error is raised."""
     assert record.outcome is not None
-    kind, value = snapshot.loads(record.outcome)
+    kind, value = given(record.outcome)
     if kind == "error":
         raise value
     return value
@@ -516,7 +517,7 @@ def stack_of(record: Record) -> CallStack:
     data = record.state
     if data is None:
         return CallStack()
-    with generators.only_looking(), resources.only_looking():
+    with generators.only_looking(), resources.only_looking(), as_they_are():
         if data.startswith(CUT):
             return stack_in(data)
         return unstaged.stack_in(data) if data.startswith(staged.MARK) else CallStack.from_bytes(data)

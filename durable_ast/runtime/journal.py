@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import DurableError, NotPersistableError
 from ..state import snapshot
 from ..state.digest import digest
+from ..state.known_classes import given
 from ..state.schema import Message
 from ..stores.parts import NO_PARTS, Parts
 from .control import is_interrupted
@@ -170,7 +171,7 @@ class Journal:
     async def _received(self, receiving: Awaitable[Message | None]) -> tuple[Message | None, Any]:
         try:
             message = await receiving
-            payload = None if message is None else snapshot.loads(message.payload)
+            payload = None if message is None else given(message.payload)
         except DurableError as error:
             self.fault = self.fault or error
             raise Leaving from error

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CorruptStateError
 from ..state import snapshot
+from ..state.known_classes import given
 from ..state.schema import Message, Outgoing
 from ..stores.names import check_event_name, check_instance_id
 from .branch import Branch, Park
@@ -118,7 +119,7 @@ def _timed_out(name: str) -> TimeoutError:
 
 def _payload(message: Message) -> Any:
     try:
-        return snapshot.loads(message.payload)
+        return given(message.payload)
     except CorruptStateError as error:
         raise CorruptStateError(f"signal {message.name!r}: {error}; it stays in the mailbox") from error
 

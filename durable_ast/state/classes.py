@@ -21,6 +21,7 @@ from types import GetSetDescriptorType, MemberDescriptorType, MethodDescriptorTy
 from typing import Any
 
 from .annotations import settle_annotations
+from .known_classes import reduce_known
 from .shadows import reduce_to_place
 from .snapshot import IS_ON_THE_HEAP, PROTOCOL, Reduced, importable, register
 from .written_classes import is_named_tuple, reduce_named_tuple, take_written, write_again
@@ -38,6 +39,15 @@ def reduce_class(cls: type) -> Reduced:
     placed = reduce_to_place(cls)
     if placed is not NotImplemented:
         return placed
+    reduced = _by_value(cls)
+    return reduce_known(cls, reduced) if isinstance(reduced, tuple) and len(reduced) == _FILLED else reduced
+
+
+_FILLED = 6
+"""How many parts those reductions have that fill a class after they have made it."""
+
+
+def _by_value(cls: type) -> Reduced:
     if is_named_tuple(cls):
         return reduce_named_tuple(cls)
     if "__attrs_attrs__" in vars(cls):
@@ -50,6 +60,8 @@ def reduce_class(cls: type) -> Reduced:
         return _reduced_by_cloudpickle(cls)
     attributes = dict(vars(cls))
     settle_annotations(cls, attributes)
+    if "__pydantic_parent_namespace__" in attributes:  # all variables around the class statement, for annotations
+        attributes["__pydantic_parent_namespace__"] = None
     own = {name for name, value in attributes.items() if _is_layout(value, cls)}
     first = {name: attributes.pop(name) for name in _AT_CREATION if name in attributes}
     first["__qualname__"] = cls.__qualname__  # is not among the attributes

@@ -19,6 +19,7 @@ from ..errors import StoreError, TransactionError
 from ..state import snapshot
 from ..state.deltas import Deltas, whole, whole_parts
 from ..state.history import Checkpoint, history_in
+from ..state.known_classes import given
 from ..state.schema import Message, Outgoing, Record, State, Status
 from .claiming import Claimed, claim_by_listing
 from .completing import complete_by_asking
@@ -399,7 +400,7 @@ class InstanceStore(StateStore, Store):
 
     async def get_signal(self, run_id: str, name: str) -> tuple[bool, Any]:
         message = await self.message(run_id, name)
-        return (False, None) if message is None else (True, snapshot.loads(message.payload))
+        return (False, None) if message is None else (True, given(message.payload))
 
     async def set_signal(self, run_id: str, name: str, payload: Any) -> bool:
         return await self.offer(run_id, name, snapshot.dumps(payload))

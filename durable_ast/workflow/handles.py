@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ..errors import UnknownRunError
 from ..runtime.children import requests_to_children
 from ..runtime.control import CANCEL, PAUSE, TERMINATE
+from ..runtime.environment import entered
 from ..runtime.instance import outcome_of, stack_of
 from ..runtime.moments import Moment, kept_behind, moments
 from ..runtime.running_branch import current
 from ..runtime.signals import VALUES
 from ..state import snapshot
+from ..state.known_classes import given
 from ..state.schema import AT_ONCE, HELD, Outgoing, Record, Status
 from ..stores.claiming import InstanceBusy
 from ..stores.parts import NO_PARTS
@@ -64,7 +66,9 @@ class Handle(Generic[R]):
         branch = current.get()
         with contextlib.nullcontext() if branch is None else lent_place(branch.instance.record.instance_id):
             record = await self._over(timeout)
-        result: R = outcome_of(record)
+        function = self._workflow.functions.get(record.program)
+        with contextlib.nullcontext() if function is None else entered(function.program.function):
+            result: R = outcome_of(record)
         return result
 
     async def _over(self, timeout: float | None) -> Record:
@@ -147,7 +151,7 @@ class Handle(Generic[R]):
             seen = await self._workflow.instances.changed(self.id, seen, min(max(left, 0.0), _LOOK_AGAIN))
             data = (await self._workflow.instances.parts(self.id, name)).get(name)
             if data is not None:
-                return snapshot.loads(data)
+                return given(data)
             if left <= 0:
                 raise TimeoutError(f"run {self.id!r} has published no {key!r} within {timeout} seconds")
 
