@@ -273,7 +273,7 @@ class Branches:
     def check_idle(self, turns: int) -> None:
         """Leave memory once every branch waits for an event, sleeps for long, or waits for another
         branch that does."""
-        if self.instance.stays_at_pauses or self.has_ended or self.root.halted is not None:
+        if self.instance.stays_with_branches or self.has_ended or self.root.halted is not None:
             return
         if self.cuts.is_under_way or self._busy or not (self._paused or self._asleep):
             return

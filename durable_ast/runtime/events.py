@@ -109,7 +109,7 @@ async def parked(branch: Branch, pause: Park) -> Message | None:
     message: Message | None
     if branch.siblings is not None:
         message = await branch.siblings.parked(branch, pause)
-    elif branch.instance.stays_at_pauses:
+    elif branch.instance.stays_at(pause):
         message = await branch.instance.wait(pause)
     else:
         message = await _leaving(branch, pause)

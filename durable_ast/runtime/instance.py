@@ -60,6 +60,9 @@ class Stays(enum.Enum):
     """When an instance stays in memory although it waits for an event."""
 
     ALWAYS = "always"
+    UNLESS_PLAIN = "unless plain"
+    """Where it has branches, or managers that would have to be entered again, or has to look by itself for
+    what it waits for; and in steps."""
     IN_STEPS = "in steps"
     """Only where a step waits, which would have to run again."""
     NEVER = "never"
@@ -100,8 +103,7 @@ class Instance:
         self.record = record
         self.settings = settings
         self.failure: BaseException | None = None
-        self.stays_at_pauses = stays is Stays.ALWAYS
-        self._stays_in_steps = stays is not Stays.NEVER
+        self._stays = stays
         self._longest_nap = longest_nap
         self.root_task: asyncio.Task[Any] | None = None
         self.seen = Seen()
@@ -335,6 +337,18 @@ class Instance:
         """Whether to leave memory when it sleeps until then."""
         return due - time.time() > self._longest_nap
 
+    @property
+    def stays_with_branches(self) -> bool:
+        """Whether to stay in memory when all of its branches wait."""
+        return self._stays in (Stays.ALWAYS, Stays.UNLESS_PLAIN)
+
+    def stays_at(self, pause: Park) -> bool:
+        """Whether to stay in memory at a pause, if it has no branches."""
+        if self._stays is not Stays.UNLESS_PLAIN:
+            return self._stays is Stays.ALWAYS
+        state = self.record.call_stack
+        return pause.poll is not None or (isinstance(state, bytes) and state.startswith(staged.MARK))
+
     # events
 
     async def find(self, pause: Park) -> Message | None:
@@ -359,11 +373,11 @@ class Instance:
         try:
             self._show_waits_inside()
             await self._written()
-            if not self._stays_in_steps:
+            if self._stays is Stays.NEVER:
                 raise PauseForEventException(pause.event, self.record.instance_id)
             return await self.wait(pause)
         finally:
-            if self._stays_in_steps:
+            if self._stays is not Stays.NEVER:
                 self._inside.remove(pause)
                 self._show_waits_inside()
 

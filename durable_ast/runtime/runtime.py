@@ -16,6 +16,7 @@ from ..errors import (
     InstanceConflictError,
     NotPersistableError,
     OtherProgramError,
+    PauseForEventException,
     UnknownRunError,
 )
 from ..state.digest import comparison
@@ -31,6 +32,7 @@ from .control import CANCEL, Listener, Paused, Terminated, is_interrupted
 from .frames import captured_start
 from .functions import Frame, finish_old
 from .instance import Instance, Stays, outcome_of, stack_of
+from .parked import until_it_can_go_on
 from .restoring import restored
 from .running_branch import current
 from .setting import setting
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from .program import DurableProgram
 
 _ENDS_OF_PROCESS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+_PAUSE = 1.0
+"""Seconds for which an instance is left alone that was woken and did not get any further."""
 
 
 class DurableRuntime:
@@ -62,6 +66,8 @@ class DurableRuntime:
         self.instance_id = _new_id() if instance_id is None else check_instance_id(instance_id)
         self._call_stack: CallStack | None = CallStack()
         self._record: Record | None = None
+        self._has_left = False
+        """Whether it is in no memory until it can go on."""
         self._store = _store_of(backend)
 
     @property
@@ -74,7 +80,8 @@ class DurableRuntime:
     @property
     def waits(self) -> bool:
         """Whether it does nothing but wait, and loses nothing when it is left there."""
-        return self._record is not None and self._record.status in (Status.WAITING, Status.SLEEPING)
+        record = self._record
+        return self._has_left if record is None else record.status in (Status.WAITING, Status.SLEEPING)
 
     async def run(self, *args: Any, wait: bool = False, **kwargs: Any) -> Any:
         """Start the instance, or go on with it, until it ends or pauses.
@@ -98,10 +105,13 @@ class DurableRuntime:
         """
         await sources.keep(self._store)
         with environment.entered(self.program.function):
-            return await self._call(await self._start(args, kwargs), wait, attach=True)
+            stays = Stays.ALWAYS if wait else Stays.NEVER
+            return await self._call(await self._start(args, kwargs), stays, attach=True)
 
     async def drive(self) -> Any:
         """Go on with an instance that somebody has created, with its own arguments, until it ends.
+
+        While it waits for an event it leaves memory, if it goes on as it was.
 
         Raises:
             InstanceBusy: another owner is at work on it.
@@ -111,10 +121,20 @@ class DurableRuntime:
         await sources.keep(self._store)
         if await self._store.read(self.instance_id) is None:
             raise UnknownRunError(f"there is no instance {self.instance_id!r}")
-        with environment.entered(self.program.function):
-            return await self._call(None, True, attach=False)
+        stood = -1
+        while True:
+            try:
+                with environment.entered(self.program.function):
+                    return await self._call(None, Stays.UNLESS_PLAIN, attach=False)
+            except PauseForEventException:
+                assert self._record is not None
+                if self._record.sequence == stood:
+                    await asyncio.sleep(_PAUSE)
+                stood, self._record, self._has_left = self._record.sequence, None, True
+            await until_it_can_go_on(self._store, self.instance_id)
+            self._has_left = False
 
-    async def _call(self, start: Frame | None, wait: bool, attach: bool) -> Any:
+    async def _call(self, start: Frame | None, stays: Stays, attach: bool) -> Any:
         try:
             initial = self._initial(start)
             record, created, waited = await self._acquired_unpaused(initial, attach)
@@ -131,7 +151,7 @@ class DurableRuntime:
                         f"instance {record.instance_id!r} has no checkpoint, because its arguments cannot be saved; "
                         "call it with its arguments to start it again"
                     )
-                return await self._go_on(record, start if anew else None, Stays.ALWAYS if wait else Stays.NEVER)
+                return await self._go_on(record, start if anew else None, stays)
             finally:
                 self._release(record)
         finally:

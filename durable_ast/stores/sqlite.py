@@ -395,15 +395,20 @@ class SQLiteStore(InstanceStore):
 
     async def changed(self, instance_id: str | None, seen: Any, timeout: float) -> Any:
         """Changes by this process wake at once, those by others within a tenth of a second."""
-        end_looking = self._watch.begin()
+        loop = self._watch.begin()
         try:
             return await self.notices.wait(instance_id, seen, timeout)
         finally:
-            end_looking()
+            self._watch.end(loop)
 
     def watch(self, instance_id: str, callback: Callable[[], None]) -> Callable[[], object]:
-        end_looking, end = self._watch.begin(), self.notices.watch(instance_id, callback)
-        return lambda: (end_looking(), end())
+        loop, end = self._watch.begin(), self.notices.watch(instance_id, callback)
+
+        def end_both() -> None:
+            self._watch.end(loop)
+            end()
+
+        return end_both
 
     async def select(self, selection: Selection) -> list[Record]:
         query, values = listing(selection)

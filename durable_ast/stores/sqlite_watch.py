@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from .answer import call_in
 from .notices import Notices
@@ -34,16 +33,17 @@ class SQLiteWatch:
         self._version: int | None = None
         self._last_message = 0
 
-    def begin(self) -> Callable[[], None]:
-        """Somebody waits, in this event loop, until what this returns is called."""
+    def begin(self) -> asyncio.AbstractEventLoop:
+        """Somebody waits in this event loop, which is given, until `end` is called with it."""
         loop = asyncio.get_running_loop()
         self._waiting[loop] += 1
         if loop not in self._looking:
             self._looking.add(loop)
             self._look(loop)
-        return functools.partial(self._end, loop)
+        return loop
 
-    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+    def end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Somebody waits no longer."""
         self._waiting[loop] -= 1
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -31,6 +31,7 @@ class Runs:
     def __init__(self, store: InstanceStore) -> None:
         self._inner = store
         self._store = HandingOverStore(store)
+        self._backend = DurableBackend(self._store)
         self._tasks: dict[str, Background] = {}
         self._runtimes: dict[Background, DurableRuntime] = {}
 
@@ -39,7 +40,7 @@ class Runs:
         run_id = runtime.instance_id
         if self.task(run_id) is not None:
             return
-        own = DurableRuntime(runtime.program, DurableBackend(self._store), run_id)
+        own = DurableRuntime(runtime.program, self._backend, run_id)
         task = begin(_drive(own), name=f"run {run_id}")
         self._tasks[run_id], self._runtimes[task] = task, own
         task.add_done_callback(lambda _: self._ended(run_id, task))
@@ -68,6 +69,7 @@ class Runs:
         tasks = [task for task in self._tasks.values() if task.get_loop() is loop and not task.done()]
         self._store.hand_over()
         self._store = HandingOverStore(self._inner)  # of those that begin from now on
+        self._backend = DurableBackend(self._store)
         await drop([task for task in tasks if self._runtimes[task].waits])
         left = [task for task in tasks if not task.done()]
         if left and grace > 0:

@@ -24,10 +24,10 @@ async def run(number: int) -> tuple[int, str]:
 
 
 def measure() -> Table:
-    """Plain tasks, runs of a process that works on all, and runs of one that keeps them in memory."""
+    """Plain tasks, runs of a process that works on all, and runs of one that works on those it has started."""
     yardstick = asyncio.run(_tasks())
     rows = [_row("asyncio tasks", yardstick, None)]
-    for name, works in (("runs that a worker runs", True), ("runs that stay in memory", False)):
+    for name, works in (("runs that a worker runs", True), ("runs without a worker", False)):
         rows.append(_row(name, asyncio.run(_runs(works)), yardstick))
     return Table(
         f"{COUNT:,} that wait",
