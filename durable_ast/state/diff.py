@@ -13,6 +13,9 @@ from ..errors import CorruptStateError
 
 _ANCHORS = (1024, 256, 24)
 """How many bytes that are found again tell that two places are the same, best first."""
+_NEAR = 4_096
+"""How many bytes what is found again may have been moved by, beyond what the lengths say: where something
+before it has gone and something behind it has come, the lengths know of the difference only."""
 _STEP = 65_536
 """How many bytes are compared at a time, at first."""
 _NARROW = 1_024
@@ -79,8 +82,12 @@ def _again(anchor: bytes, new: bytes, start: int, end: int, *expected: int) -> i
     for place in expected:
         if start <= place <= end - len(anchor) and new.startswith(anchor, place):
             return place
-    low, high = min(expected) - _SMALL, max(expected) + _SMALL + len(anchor)
-    return new.find(anchor, max(low, start), min(high, end))
+    for near in (_SMALL, _NEAR):  # what repeats itself is found in the nearest place
+        low, high = min(expected) - near, max(expected) + near + len(anchor)
+        found = new.find(anchor, max(low, start), min(high, end))
+        if found >= 0:
+            return found
+    return -1
 
 
 def _common(old: bytes, old_start: int, new: bytes, start: int, most: int) -> int:

@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import random
 
 import blockbuster
 import pytest
-from pydantic_ai import RunContext
+from pydantic_ai import Agent, BinaryContent, RunContext
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.models.function import FunctionModel
 
-from durable_ast import InMemoryStore, Workflow
+from durable_ast import InMemoryStore, SQLiteStore, Workflow
 from durable_ast.pydantic_ai import DurableAgent, TaskConfig
 from durable_ast.state import snapshot
+from durable_ast.stores.delegating import DelegatingStore
+from durable_ast.stores.parts import NO_PARTS
 
 from .scripted import LOG, Death, Killed, call, scripted
 from .test_crashes import shop
@@ -56,6 +61,53 @@ async def test_the_journal_has_each_response_and_each_result_once():
     short, long = await size_of_journal(10), await size_of_journal(30)
     assert (short[1], long[1]) == (20, 60)
     assert long[0] < 3.1 * short[0]
+
+
+class Weighed(DelegatingStore):
+    """Counts the bytes of what is written beside the records, where states, journals and results of steps are."""
+
+    written = 0
+
+    def commit(self, record, consumed, flush, parts=NO_PARTS, outbox=()):
+        self.written += sum(len(data) for data in parts.values() if data is not None)
+        return super().commit(record, consumed, flush, parts, outbox)
+
+
+IMAGE = BinaryContent(random.Random(1).randbytes(1_000_000), media_type="image/png")
+
+
+async def test_an_image_in_a_conversation_is_written_once(tmp_path):
+    store = Weighed(SQLiteStore(tmp_path / "agents.db"))
+    wf = Workflow("agents", db=store)
+    agent = DurableAgent(Agent(FunctionModel(lambda messages, info: ModelResponse(parts=[TextPart("a cat")]))), wf)
+
+    @wf.workflow(id="it")
+    async def conversation():
+        history = []
+        for turn in range(20):
+            question = ["What is this?", IMAGE] if turn == 0 else "And now?"
+            history = (await agent.run(question, message_history=history)).all_messages()
+        return len(history)
+
+    assert await conversation() == 40
+    await store.close()
+    assert store.written < 1_100_000
+
+
+async def test_an_image_in_a_prompt_is_not_in_the_journal(tmp_path):
+    store = Weighed(SQLiteStore(tmp_path / "agents.db"))
+    looks = [[call("look", f"look-{number}")] for number in range(20)]
+    agent = DurableAgent(scripted(*looks, "a cat", "still a cat"), Workflow("agents", db=store))
+
+    @agent.wrapped.tool_plain
+    def look() -> str:
+        return "whiskers"
+
+    first = await agent.run(["What is this?", IMAGE], run_id="it")
+    assert store.written < 1_100_000
+    await agent.run("And now?", message_history=first.all_messages(), run_id="again")
+    await store.close()
+    assert store.written < 2_200_000, "once for each run"
 
 
 async def test_nothing_is_left_of_the_journal_at_the_end():

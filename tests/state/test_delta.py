@@ -29,6 +29,17 @@ def test_a_patch_makes_the_new_bytes_of_the_old_ones(piece, times, changes):
     assert diff.patched(old, hunks) == new
 
 
+@pytest.mark.parametrize(("gone", "come"), [(400, 900), (900, 400), (2000, 2000), (0, 3000), (3000, 0)])
+def test_something_large_has_moved(gone, come):
+    """What was before it has gone, and as much or more has come behind it."""
+    image, other = random.Random(1).randbytes(200_000), random.Random(2).randbytes(6_000)
+    old = other[:gone] + image
+    new = image + other[3000 : 3000 + come]
+    hunks = diff.diff(old, new)
+    assert diff.patched(old, hunks) == new
+    assert sum(len(data) for _, _, data in hunks) <= come + 100
+
+
 @given(st.integers(1, 60))
 def test_a_patch_that_is_cut_off_is_no_other_patch(length):
     data = diff.packed([(3, 300, b"x" * 20), (400, 1, b"y" * 40)])
