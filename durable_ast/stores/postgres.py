@@ -30,7 +30,20 @@ from .claiming import InstanceBusy
 from .lease import now
 from .names import check_instance_id
 from .parts import NO_PARTS, Parts
-from .postgres_rows import COLUMNS, MORE, ROWS, UNNESTED, WIDTH, beside, changes, columns_of, record_in, transposed
+from .postgres_rows import (
+    CHANGE_MANY,
+    CHANGE_MORE,
+    CHANGE_ONE,
+    COLUMNS,
+    MORE,
+    UNNESTED,
+    WIDTH,
+    beside,
+    changed,
+    columns_of,
+    record_in,
+    transposed,
+)
 from .postgres_transactions import Connections, PostgresTransaction
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
@@ -285,21 +298,21 @@ class PostgresStore(RemoteStore):
     async def _commit(self, transitions: Sequence[Transition]) -> list[bool]:
         last = {(each.key, each.record.epoch): each for each in transitions}
         rows = [last[place] for place in sorted(last)]
-        columns = transposed([(each.key, each.record.epoch, *changes(each.record)) for each in rows], WIDTH)
         if any(each.has_more for each in transitions):
-            done = await self._commit_more(transitions, rows, columns)
+            done = await self._commit_more(transitions, rows)
+        elif len(rows) == 1:
+            done = {key for (key,) in await self._run_safely(CHANGE_ONE, changed(rows[0]))}
         else:
-            done = {key for (key,) in await self._run_safely(f"SELECT commit_rows({ROWS})", columns)}
+            done = {
+                key
+                for (key,) in await self._run_safely(CHANGE_MANY, transposed([changed(each) for each in rows], WIDTH))
+            }
         return [each.key in done for each in transitions]
 
-    async def _commit_more(
-        self, transitions: Sequence[Transition], rows: list[Transition], columns: list[list[Any]]
-    ) -> set[int]:
+    async def _commit_more(self, transitions: Sequence[Transition], rows: list[Transition]) -> set[int]:
         """Transitions with more than rows; they must not be repeated if they have been done."""
-        query = f"""
-        WITH done AS MATERIALIZED (SELECT coalesce(array_agg(key), '{{}}') AS keys FROM commit_rows({ROWS}) AS key)
-        SELECT keys, commit_more(keys, {MORE})::text FROM done
-        """
+        columns = transposed([changed(each) for each in rows], WIDTH)
+        query = f"{CHANGE_MORE} SELECT keys, commit_more(keys, {MORE})::text FROM done"
         more = beside(transitions, [each.key for each in rows if each.record.status.is_final])
         while True:
             try:
@@ -308,7 +321,8 @@ class PostgresStore(RemoteStore):
             except ConnectionBroke:  # either all of it was done or nothing
                 check = """SELECT key FROM instances JOIN unnest(%s::bigint[], %s::bigint[], %s::bigint[])
                 AS wanted (key, epoch, sequence) USING (key, epoch) WHERE instances.sequence >= wanted.sequence"""
-                done = {key for (key,) in await self._run_safely(check, (columns[0], columns[1], columns[3]))}
+                wanted = [(each.key, each.record.epoch, each.record.sequence) for each in rows]
+                done = {key for (key,) in await self._run_safely(check, transposed(wanted, 3))}
                 if done:
                     return done
 
@@ -333,12 +347,9 @@ class PostgresStore(RemoteStore):
             await self._refuse(record)
         assert held is not None
         transition = Transition(record.copy(), held[0], tuple(consumed), parts, tuple(outbox))
-        columns = transposed([(held[0], record.epoch, *changes(record))], WIDTH)
+        columns = transposed([changed(transition)], WIDTH)
         more = beside([transition], [held[0]] if record.status.is_final else [])
-        query = f"""
-        WITH done AS MATERIALIZED (SELECT coalesce(array_agg(key), '{{}}') AS keys FROM commit_rows({ROWS}) AS key)
-        SELECT cardinality(keys) = 1, commit_more(keys, {MORE})::text FROM done
-        """
+        query = f"{CHANGE_MORE} SELECT cardinality(keys) = 1, commit_more(keys, {MORE})::text FROM done"
         if not await transaction.commit(self.schema, query, (*columns, *more, self.schema)):
             await self._refuse(transition.record)
 

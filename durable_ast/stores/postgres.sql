@@ -129,22 +129,6 @@ BEGIN
 END
 $$;
 
--- The transitions of many instances; gives the keys of those whose epoch was the current one.
-CREATE FUNCTION commit_rows(
-    keys bigint[], epochs bigint[], statuses text[], sequences bigint[], call_stacks bytea[], retries bytea[],
-    awaited text[], wake_at double precision[], outcomes bytea[], errors text[], updated_at double precision[]
-) RETURNS SETOF bigint VOLATILE LANGUAGE sql AS $$
-    UPDATE instances SET
-        status = new.status, sequence = new.sequence, call_stack = new.call_stack, retry = new.retry,
-        awaited = new.awaited, wake_at = new.wake_at, outcome = new.outcome, error = new.error,
-        updated_at = new.updated_at, recoveries = 0
-    FROM unnest(keys, epochs, statuses, sequences, call_stacks, retries, commit_rows.awaited,
-        commit_rows.wake_at, outcomes, errors, commit_rows.updated_at)
-        AS new (key, epoch, status, sequence, call_stack, retry, awaited, wake_at, outcome, error, updated_at)
-    WHERE instances.key = new.key AND instances.epoch = new.epoch
-    RETURNING instances.key
-$$;
-
 -- What transitions change beside the rows, for those instances (`done`) that were committed.
 CREATE FUNCTION commit_more(
     done bigint[],

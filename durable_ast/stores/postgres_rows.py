@@ -36,8 +36,20 @@ TYPES = {
 UNNESTED = f"""unnest({", ".join(f"%s::{kind}[]" for kind in TYPES.values())})
 WITH ORDINALITY AS given ({", ".join(TYPES)}, place)"""
 CHANGED = ("status", "sequence", "call_stack", "retry", "awaited", "wake_at", "outcome", "error", "updated_at")
-ROWS = ", ".join(f"%s::{kind}[]" for kind in ("bigint", "bigint", *(TYPES[name] for name in CHANGED)))
-WIDTH = 2 + len(CHANGED)
+CHANGE_ONE = f"""UPDATE instances SET {", ".join(f"{name} = %s::{TYPES[name]}" for name in CHANGED)}, recoveries = 0
+WHERE key = %s AND epoch = %s RETURNING key"""
+"""A transition that changes the row only."""
+CHANGE_MANY = f"""UPDATE instances SET {", ".join(f"{name} = new.{name}" for name in CHANGED)}, recoveries = 0
+FROM unnest({", ".join(f"%s::{TYPES[name]}[]" for name in CHANGED)}, %s::bigint[], %s::bigint[])
+AS new ({", ".join(CHANGED)}, key, epoch)
+WHERE instances.key = new.key AND instances.epoch = new.epoch RETURNING instances.key"""
+"""The same for many at once.  Both stand here and not in a function of the server, which would plan
+them anew each time."""
+WIDTH = len(CHANGED) + 2
+CHANGE_MORE = f"""WITH changed AS ({CHANGE_MANY}),
+done AS MATERIALIZED (SELECT coalesce(array_agg(key), '{{}}') AS keys FROM changed)
+"""
+"""Before what is to be done beside, for those instances whose row was changed."""
 MORE = """%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[], %s::bigint[], %s::text[],
 %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s"""
 
@@ -60,6 +72,11 @@ def facts(record: Record) -> tuple[Any, ...]:
         record.updated_at,
         record.recoveries,
     )
+
+
+def changed(transition: Transition) -> tuple[Any, ...]:
+    """What `CHANGE_ONE` takes, and as columns `CHANGE_MANY`."""
+    return (*changes(transition.record), transition.key, transition.record.epoch)
 
 
 def changes(record: Record) -> tuple[Any, ...]:
