@@ -7,8 +7,7 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotPersistableError
-from ..state import snapshot
+from ..runtime.payloads import payload_bytes
 from ..state.known_classes import given
 from ..state.schema import State
 from ..stores.base import InstanceStore, StateStore
@@ -84,13 +83,7 @@ class DurableBackend(OrchestrationBackend):
         """
         check_instance_id(instance_id)
         check_event_name(event_name)
-        try:
-            data = snapshot.dumps(payload)
-        except Exception as error:
-            raise NotPersistableError(
-                f"the payload of event {event_name!r} for instance {instance_id!r} ({type(payload).__qualname__}) "
-                f"cannot be saved ({type(error).__name__}: {error}); publish plain data, such as an id or a dictionary"
-            ) from error
+        data = payload_bytes(payload, f"event {event_name!r} for instance {instance_id!r}")
         return self.store.publish(instance_id, event_name, data)
 
 

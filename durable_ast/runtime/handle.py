@@ -49,13 +49,13 @@ class InstanceHandle(Generic[R]):
         seen: Any = None
         while True:
             left = _LOOK_AGAIN if deadline is None else deadline - time.monotonic()
-            if left < 0:
-                raise TimeoutError(f"instance {self.instance_id!r} has not ended within {timeout} seconds")
-            seen = await self._backend.store.changed(self.instance_id, seen, min(left, _LOOK_AGAIN))
+            seen = await self._backend.store.changed(self.instance_id, seen, min(max(left, 0.0), _LOOK_AGAIN))
             record = await self._record()
             if record.status in _OVER and record.outcome is not None:
                 result: R = outcome_of(record)
                 return result
+            if left <= 0:
+                raise TimeoutError(f"instance {self.instance_id!r} has not ended within {timeout} seconds")
 
     async def status(self) -> Status:
         """Where it stands.

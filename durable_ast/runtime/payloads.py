@@ -3,7 +3,33 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import nullcontext
 from typing import Any, get_origin
+
+from ..errors import NotPersistableError
+from ..state import snapshot
+from ..state.known_classes import giving
+from .running_branch import current
+
+
+def payload_bytes(payload: Any, what: str) -> bytes:
+    """A payload as it is stored.
+
+    Args:
+        payload: what is sent.
+        what: what it is the payload of, for the error.
+
+    Raises:
+        NotPersistableError: it cannot be saved.
+    """
+    try:
+        with giving() if current.get() is None else nullcontext():
+            return snapshot.dumps(payload)
+    except Exception as error:
+        raise NotPersistableError(
+            f"the payload of {what} ({type(payload).__qualname__}) cannot be saved ({type(error).__name__}: {error}); "
+            "send plain data, such as an id or a dictionary"
+        ) from error
 
 
 def as_type(payload: Any, kind: Any, name: str) -> Any:

@@ -98,10 +98,11 @@ class DurableProgram(Generic[P, R]):
         self._options = tuple(name for name in _OPTIONS if name not in names)
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
     @overload
     def __call__(
         self,
+        /,
         *args: Any,
         instance_id: str | None,
         orchestration_backend: OrchestrationBackend | None = None,
@@ -111,13 +112,14 @@ class DurableProgram(Generic[P, R]):
     @overload
     def __call__(
         self,
+        /,
         *args: Any,
         orchestration_backend: OrchestrationBackend,
         wait: bool = False,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         options = {name: kwargs.pop(name) for name in self._options if name in kwargs}
         if not options:
             branch = current.get()
@@ -213,7 +215,7 @@ class DurableProgram(Generic[P, R]):
 
     # for the runtime
 
-    def frame(self, *args: Any, **kwargs: Any) -> Frame:
+    def frame(self, /, *args: Any, **kwargs: Any) -> Frame:
         """A frame of the function with these arguments, not started."""
         if self._keywords:
             kwargs = {**self._keywords, **kwargs}

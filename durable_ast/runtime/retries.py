@@ -69,8 +69,10 @@ class Policy:
         if self.backoff is None:
             return 0.0
         delay = self.backoff(attempt - 1)
-        if not 0 <= delay < math.inf:
-            raise ValueError(f"the backoff {self.backoff!r} gave {delay!r} seconds for attempt {attempt}") from error
+        if not isinstance(delay, (int, float)) or not 0 <= delay < math.inf:
+            raise ValueError(
+                f"the backoff {self.backoff!r} gave {delay!r} for attempt {attempt}, and not a number of seconds"
+            ) from error
         return delay
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..backends.adapted import BackendStore, store_of
@@ -20,6 +21,7 @@ from ..errors import (
     UnknownRunError,
 )
 from ..state.digest import comparison
+from ..state.known_classes import giving
 from ..state.schema import HELD, Message, Record, Status
 from ..stores.base import InstanceStore
 from ..stores.claiming import InstanceBusy
@@ -302,7 +304,8 @@ class DurableRuntime:
             call = self.program.captured(start)
             record.arguments = comparison(self.program.own_arguments(call))
         try:
-            record.call_stack = CallStack([call], variables=Seen().variables()).to_bytes()
+            with giving() if current.get() is None else nullcontext():
+                record.call_stack = CallStack([call], variables=Seen().variables()).to_bytes()
         except Exception:
             record.call_stack = None  # nobody else can start it, but it runs
         return record

@@ -18,7 +18,6 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CorruptStateError
-from ..state import snapshot
 from ..state.known_classes import given
 from ..state.schema import Message, Outgoing
 from ..stores.names import check_event_name, check_instance_id
@@ -28,7 +27,7 @@ from .events import parked
 from .frames import arguments_of
 from .journal import Run, current_run
 from .mailbox import Delivered
-from .payloads import as_type
+from .payloads import as_type, payload_bytes
 from .running_branch import current
 from .spans import is_over
 
@@ -147,8 +146,8 @@ def begin_send(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> Any:
 
 
 def _sending(instance_id: str, name: str, payload: Any) -> Effects:
-    message = Outgoing(check_instance_id(instance_id), check_event_name(name), snapshot.dumps(payload))
-    return Effects(outbox=(message,))
+    data = payload_bytes(payload, f"signal {name!r} for run {instance_id!r}")
+    return Effects(outbox=(Outgoing(check_instance_id(instance_id), check_event_name(name), data),))
 
 
 async def set_value(key: str, value: Any) -> None:
@@ -165,7 +164,7 @@ def begin_set_value(branch: Branch, coroutine: CoroutineType[Any, Any, Any]) -> 
 
 
 def _publishing(key: str, value: Any) -> Effects:
-    return Effects(parts={VALUES + key: snapshot.dumps(value)})
+    return Effects(parts={VALUES + key: payload_bytes(value, f"the published value {key!r}")})
 
 
 async def _with_effects(branch: Branch, effects: Effects) -> None:

@@ -73,11 +73,11 @@ class Step(Generic[P, R]):
             inspect.markcoroutinefunction(self)
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
     @overload
-    def __call__(self, *args: Any, step_id: str, **kwargs: Any) -> Coroutine[Any, Any, R]: ...
+    def __call__(self, /, *args: Any, step_id: str, **kwargs: Any) -> Coroutine[Any, Any, R]: ...
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R]:
         key = kwargs.pop("step_id", None) if self._takes_id else None
         if key is not None and not isinstance(key, str):
             raise TypeError(f"step_id must be a str, not {type(key).__name__}")

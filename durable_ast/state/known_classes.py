@@ -1,9 +1,10 @@
 """Which class that is defined inside a function is meant, where a snapshot may mean one that is there already.
 
 Such a class is saved by value and made again.  But a program's surroundings belong to the process: a class
-in a variable around it is the one of whoever goes on.  And who is given a value, as a result or with a
-message, has the class itself where that is still alive in his process.  What belongs to an instance is
-made again whenever the instance is restored: its attributes stand as they stood at the checkpoint.
+in a variable around it is the one of whoever goes on.  And who is given a value, as an argument, as a
+result or with a message, has the class itself where that is still alive in his process.  What belongs to
+an instance is made again whenever the instance is restored: its attributes stand as they stood at the
+checkpoint.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _links: dict[str, weakref.ref[type]] = {}
 """The classes that were saved or given by value, by their marks."""
 _marks: dict[int, str] = {}
 """Their marks, by the ids of the classes."""
+_foreign: set[str] = set()
+"""The marks of those that were given to an instance, and are no part of one."""
+_gives: ContextVar[bool] = ContextVar("durable_ast.gives_classes", default=False)
 _tidy_at = 1000
 _finds: ContextVar[bool] = ContextVar("durable_ast.finds_classes", default=False)
 _new: dict[int, weakref.ref[type]] = {}
@@ -55,14 +59,23 @@ def given(data: bytes) -> Any:
         return snapshot.loads(data)
 
 
-@contextlib.contextmanager
-def as_they_are() -> Iterator[None]:
+def as_they_are() -> contextlib.AbstractContextManager[None]:
     """Inside, classes that are alive are not made again."""
-    before = _finds.set(True)
+    return _set(_finds)
+
+
+def giving() -> contextlib.AbstractContextManager[None]:
+    """Inside, what is saved comes from outside of all instances, and is given to one."""
+    return _set(_gives)
+
+
+@contextlib.contextmanager
+def _set(variable: ContextVar[bool]) -> Iterator[None]:
+    before = variable.set(True)
     try:
         yield
     finally:
-        _finds.reset(before)
+        variable.reset(before)
 
 
 def reduce_known(cls: type, by_value: tuple[Any, ...]) -> Reduced:
@@ -73,7 +86,10 @@ def reduce_known(cls: type, by_value: tuple[Any, ...]) -> Reduced:
         by_value: what makes it again.
     """
     make, args, state, items, pairs, fill = by_value
-    return _known_or_made, (_mark(cls), _path_of(cls), cls.__qualname__, make, args), (fill, state), items, pairs, _fill
+    mark = _mark(cls)
+    if _gives.get():
+        _foreign.add(mark)
+    return _known_or_made, (mark, _path_of(cls), cls.__qualname__, make, args), (fill, state), items, pairs, _fill
 
 
 def _known_or_made(
@@ -82,7 +98,7 @@ def _known_or_made(
     around = None if path is None else _found_at(path)
     if isinstance(around, type) and around.__qualname__ == qualname:
         return around
-    alive = _alive(mark) if _finds.get() else None
+    alive = _alive(mark) if _finds.get() or mark in _foreign else None
     if alive is not None:
         return alive
     cls = make(*args)
@@ -118,6 +134,7 @@ def _note(cls: type, mark: str) -> None:
     if len(_links) >= _tidy_at:  # a link that called back would be taken for one of the class's own observers
         for gone in [gone for gone, link in _links.items() if link() is None]:
             del _links[gone]
+            _foreign.discard(gone)
         for key in [key for key, known in _marks.items() if known not in _links]:
             del _marks[key]
         _tidy_at = max(1000, 2 * len(_links))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 from ..runtime.imitation import imitate
 from ..runtime.program import DurableProgram
 from ..state.snapshot import importable
+from ..stores.names import check_instance_id
 from .ids import IdTemplate, bound_arguments, default_id
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class WorkflowFunction(Generic[P, R]):
         if "<locals>" in program.key.qualname:  # each call of the function around it makes another one
             program.label = f"{workflow.name}/{program.key}"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         return self._named(self._called(None, args, kwargs))
 
     @property
@@ -59,7 +60,7 @@ class WorkflowFunction(Generic[P, R]):
         if not args and "run_id" not in kwargs:
             raise TypeError(f"{self.__qualname__}.run() needs a run id as its first argument")
         run_id, rest = (args[0], args[1:]) if args else (kwargs.pop("run_id"), ())
-        return await self._called(run_id, rest, kwargs)
+        return await self._called(check_instance_id(run_id), rest, kwargs)
 
     async def _called(self, run_id: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         return await self.workflow.call(self, run_id, args, kwargs)

@@ -76,13 +76,11 @@ class Handle(Generic[R]):
         seen: Any = None
         while True:
             left = _LOOK_AGAIN if deadline is None else deadline - time.monotonic()
-            if left < 0:
-                raise TimeoutError(f"run {self.id!r} has not ended within {timeout} seconds")
             task = self._workflow.runs.task(self.id)
             if task is None:
-                seen = await self._workflow.instances.changed(self.id, seen, min(left, _LOOK_AGAIN))
+                seen = await self._workflow.instances.changed(self.id, seen, min(max(left, 0.0), _LOOK_AGAIN))
             else:
-                await asyncio.wait({task}, timeout=left)
+                await asyncio.wait({task}, timeout=max(left, 0.0))
             record = await self._record()
             if record.status in OVER and record.outcome is not None:
                 return record
@@ -90,6 +88,8 @@ class Handle(Generic[R]):
                 stopped = task.exception()
                 if stopped is not None:
                     raise stopped  # it could not be stored
+            if left <= 0:
+                raise TimeoutError(f"run {self.id!r} has not ended within {timeout} seconds")
 
     async def info(self) -> Run:
         """The facts about the run.

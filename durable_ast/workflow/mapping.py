@@ -18,7 +18,12 @@ async def map_items(
     """See `Workflow.map`."""
     every = list(items)
     limit = len(every) if max_concurrency is None else max_concurrency
-    allowed = int(tolerate * len(every)) if isinstance(tolerate, float) else tolerate
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise ValueError(f"max_concurrency must be a whole number, not {max_concurrency!r}")
+    is_share = isinstance(tolerate, float)
+    if isinstance(tolerate, bool) or not isinstance(tolerate, (int, float)) or (is_share and not 0 <= tolerate <= 1):
+        raise ValueError(f"tolerate must be a number of items, or a share of them from 0.0 to 1.0, not {tolerate!r}")
+    allowed = int(tolerate * len(every)) if is_share else int(tolerate)
     if limit < 1 and every:
         raise ValueError(f"max_concurrency must be positive, not {max_concurrency}")
     if allowed < 0:

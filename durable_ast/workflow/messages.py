@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from ..backends.durable import DurableBackend
 from ..runtime.event_log import follow
 from ..runtime.mailbox import SIGNALS
+from ..runtime.payloads import payload_bytes
 from ..runtime.questions import pending
 from ..runtime.running_branch import current
 from ..runtime.signals import send, set_value, wait_for_signal
-from ..state import snapshot
 from ..stores.base import InstanceStore
 from ..stores.names import check_event_name, check_instance_id
 from .handles import Handle
@@ -91,7 +91,10 @@ class Messages:
             InstanceConflictError: several workflows have a run of this id that waits for the signal.
         """
         name, run_id = check_event_name(name), check_instance_id(run_id)
-        data, delivered = snapshot.dumps({} if payload is None else payload), SIGNALS + name
+        data, delivered = (
+            payload_bytes({} if payload is None else payload, f"signal {name!r} for run {run_id!r}"),
+            SIGNALS + name,
+        )
         taken = await self.instances.complete(run_id, name, data, delivered, others(run_id))
         if taken is None:
             meant = await addressee(self.instances, run_id, name)

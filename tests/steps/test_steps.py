@@ -258,12 +258,13 @@ def test_what_cannot_be_a_step_is_refused():
         add(1, step_id=3)
 
 
-async def test_a_backoff_that_gives_nonsense_is_an_error():
-    @step(retries=1, backoff=lambda attempt: -1)
+@pytest.mark.parametrize("nonsense", [-1, float("nan"), None, "soon"])
+async def test_a_backoff_that_gives_nonsense_is_an_error(nonsense):
+    @step(retries=1, backoff=lambda attempt: nonsense)
     async def fails():
         raise OSError("down")
 
-    with pytest.raises(ValueError, match="gave -1 seconds for attempt 1"):
+    with pytest.raises(ValueError, match="for attempt 1, and not a number of seconds"):
         await fails()
 
 

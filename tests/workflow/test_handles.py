@@ -87,6 +87,17 @@ async def test_a_run_is_started_and_followed(shop):
     assert await pickle.loads(pickle.dumps(handle)).result() == ([7], "yes")
 
 
+async def test_who_does_not_wait_gets_what_is_there(shop):
+    handle = await shop.wf.start(shop.order, 7)
+    with pytest.raises(TimeoutError, match="within 0 seconds"):
+        await handle.result(timeout=0)
+    await handle.signal("go")
+    await handle.result(timeout=30)
+    assert await shop.wf.handle("order-7").result(timeout=0) == ([7], None)
+    with pytest.raises(UnknownRunError):
+        await shop.wf.handle("nobody").result(timeout=0)
+
+
 async def test_an_unknown_run(shop):
     handle = shop.wf.handle("nobody")
     for asked in (

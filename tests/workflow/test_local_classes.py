@@ -124,3 +124,27 @@ async def test_a_class_of_the_run_itself_is_one_class_to_whoever_asks(store):
     assert again == (small, large) and again == await wf.handle("boxes").result()
     assert (type(again[0]).size, type(again[1]).size, type(again[0]) is type(again[1])) == (1, 2, False)
     await wf.close()
+
+
+async def test_what_a_run_is_given_is_of_the_classes_of_the_giver(store):
+    wf = Workflow("shop", db=store)
+
+    @dataclasses.dataclass
+    class Price:
+        cents: int
+
+    @wf.workflow(id="given-{kind.__name__}")
+    async def given(kind, price):
+        answer = await wf.signal("go", type=kind)
+        await wf.signal("end")
+        return price, answer
+
+    await wf.recover()  # it leaves memory, and is restored
+    handle = await wf.start(given, Price, Price(1))
+    await handle.signal("go", {"cents": 2})
+    async with asyncio.timeout(30):
+        while (await handle.info()).awaited != ("end",):
+            await asyncio.sleep(0.01)
+    await handle.signal("end")
+    assert await handle.result(timeout=30) == (Price(1), Price(2))
+    await wf.close()

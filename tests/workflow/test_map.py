@@ -95,3 +95,9 @@ async def test_nonsense_is_refused(wf):
         await wf.map(work, [1], max_concurrency=0)
     with pytest.raises(ValueError, match="tolerate must not be negative"):
         await wf.map(work, [1], tolerate=-1)
+    for odd in (1.5, -0.1, True, "x"):
+        with pytest.raises(ValueError, match="tolerate must be a number of items, or a share"):
+            await wf.map(work, [1], tolerate=odd)
+    for odd in (1.5, True, "x"):
+        with pytest.raises(ValueError, match="max_concurrency must be a whole number"):
+            await wf.map(work, [1], max_concurrency=odd)

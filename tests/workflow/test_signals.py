@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
+from durable_ast import InMemoryStore, NotPersistableError, SQLiteStore, Status, Workflow
 from durable_ast.stores.delegating import DelegatingStore
 
 
@@ -228,4 +228,29 @@ async def test_to_complete_is_one_question_to_the_store(tmp_path):
     wf = Workflow("s", db=counting)
     assert await wf.complete("w", "a") and not await wf.complete("w", "a")
     assert counting.asked == ["complete", "complete"]
+    await wf.close()
+
+
+class Connection:
+    """Belongs to this process."""
+
+    def __reduce__(self):
+        raise TypeError("a connection cannot be pickled")
+
+
+@pytest.mark.parametrize("how", ["complete", "signal", "send", "send from a run", "set_event"])
+async def test_a_payload_that_cannot_be_saved_is_named(how):
+    wf = Workflow("shop", db=InMemoryStore(), default_retries=0)
+
+    @wf.workflow(id="sender")
+    async def sender():
+        await (wf.set_event("go", Connection()) if how == "set_event" else wf.send("it", "go", Connection()))
+
+    sending = {
+        "complete": lambda: wf.complete("it", "go", Connection()),
+        "signal": lambda: wf.handle("it").signal("go", Connection()),
+        "send": lambda: wf.send("it", "go", Connection()),
+    }
+    with pytest.raises(NotPersistableError, match=r"payload of .*'go'.*\(Connection\) cannot be saved \(TypeError"):
+        await sending.get(how, sender)()
     await wf.close()

@@ -393,3 +393,27 @@ async def test_a_result_that_cannot_be_saved_is_an_error_that_names_it(tmp_path)
         await handle.result(timeout=30)
     assert log == ["step"]
     await wf.close()
+
+
+async def test_parameters_may_have_any_name(wf):
+    @wf.task
+    async def task(self, name, step_id):
+        return self, name, step_id
+
+    @wf.workflow(id="{self}-{run_id}-{id}")
+    async def order(self, run_id, id, fn):
+        return await task(self=self, name=run_id, step_id=id), fn
+
+    assert await order(self=1, run_id=2, id=3, fn=4) == ((1, 2, 3), 4)
+    assert await order.run("mine", self=5, run_id=6, id=7, fn=8) == ((5, 6, 7), 8)
+    assert [run.id for run in await wf.list()] == ["mine", "1-2-3"]
+
+
+@pytest.mark.parametrize("run_id", [None, "", 7])
+async def test_an_explicit_id_is_a_text(wf, run_id):
+    @wf.workflow
+    async def order():
+        return 1
+
+    with pytest.raises(ValueError, match="an instance id must"):
+        await order.run(run_id)
