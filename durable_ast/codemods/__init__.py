@@ -8,6 +8,8 @@ It needs the extra ``migrate``.
 from __future__ import annotations
 
 import difflib
+import io
+import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,18 +37,24 @@ class Migrated:
         path: the file.
         before, after: its text.
         notes: what to look at, in the order of the lines of the text before.
+        encoding: of the file.
     """
 
     path: Path
     before: str
     after: str
     notes: tuple[Note, ...]
+    encoding: str
 
     @property
     def diff(self) -> str:
         """The change as a unified diff; empty if there is none."""
         before, after = self.before.splitlines(keepends=True), self.after.splitlines(keepends=True)
         return "".join(difflib.unified_diff(before, after, str(self.path), str(self.path)))
+
+    def write(self) -> None:
+        """Change the file."""
+        self.path.write_bytes(self.after.encode(self.encoding))
 
 
 class Source(Protocol):
@@ -86,8 +94,10 @@ def migrate(path: Path, source: Source) -> Migrated | None:
         OSError, UnicodeDecodeError: it cannot be read.
         SyntaxError: it is no Python.
     """
-    before = path.read_bytes().decode()
+    data = path.read_bytes()
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    before = data.decode(encoding)
     after, notes = source.migrate(before)
     if after == before and not notes:
         return None
-    return Migrated(path, before, after, tuple(sorted(notes, key=lambda note: note.line)))
+    return Migrated(path, before, after, tuple(sorted(notes, key=lambda note: note.line)), encoding)

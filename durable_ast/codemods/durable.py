@@ -133,10 +133,16 @@ class _Change(cst.CSTTransformer):
         if self._functions and self._functions[-1]:
             if m.matches(node.func, m.Attribute(attr=m.Name("model_dump"))):
                 self._note(node, "model_dump() is not needed any more: a task can give the model itself")
-            elif m.matches(node.func, m.Attribute(attr=m.Name("model_validate"))):
+            elif _validates(node):
                 self._note(node, "model_validate() is not needed for what a task gave: models stay models")
+        elif _validates(node) and any(isinstance(argument.value, cst.Await) for argument in node.args):
+            self._note(node, "model_validate() is not needed for what a task gave: models stay models")
         if m.matches(node.func, m.Attribute(attr=m.Name("next_step_id"))):
             self._note(node, "steps have no ids to ask for any more; durable_ast.step_key() tells calls apart")
+
+
+def _validates(call: cst.Call) -> bool:
+    return m.matches(call.func, m.Attribute(attr=m.Name("model_validate")))
 
 
 def _is_task(decorator: cst.Decorator) -> bool:

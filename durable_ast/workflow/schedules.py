@@ -111,6 +111,11 @@ class Schedule:
         """What the ids of its runs begin with."""
         return f"{self.function.workflow.name}-{self.function.__name__}@"
 
+    @property
+    def key(self) -> str:
+        """What the time is kept under up to which its runs were started."""
+        return f"schedule {self.function.program.label} {self.cron} {self.zone}"
+
     def run_id(self, time: datetime.datetime) -> str:
         """The id of the run of a time."""
         return self.prefix + time.isoformat(timespec="minutes")
@@ -155,7 +160,7 @@ class Scheduler:
     async def fire(self, now: datetime.datetime) -> None:
         """Start what is due at a time, and has not been started."""
         for schedule in self._workflow.schedules:
-            key = f"schedule {schedule.prefix}"
+            key = schedule.key
             state = await self._workflow.instances.load(key)
             if state is None:  # it is new: its times are those from now on
                 await self._workflow.instances.save(key, {"passed": now.isoformat()})
@@ -168,7 +173,9 @@ class Scheduler:
 
     async def _start_all(self, schedule: Schedule, times: list[datetime.datetime]) -> None:
         for time in times:
-            before = await self._workflow.instances.records(status=UNFINISHED, prefix=schedule.prefix)
+            before = await self._workflow.instances.records(
+                status=UNFINISHED, program=schedule.function.program.label, prefix=schedule.prefix
+            )
             running = [record.instance_id for record in before if record.instance_id != schedule.run_id(time)]
             if running and schedule.overlap == "skip":
                 log.info("%s: not started, %s has not ended", schedule.run_id(time), running[0])

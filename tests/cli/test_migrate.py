@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from .conftest import Ran
 
 Cli = Callable[..., Ran]
@@ -37,3 +39,11 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(cli: Cli, folder: P
     assert ran.code == 1
     assert [Path(each["path"]).name for each in ran.data["unread"]] == ["bad.py"]
     assert (folder / "old.py").read_text() == "from durable_ast import Workflow\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-8-sig"])
+def test_a_file_keeps_its_encoding(encoding: str, tmp_path: Path, cli: Cli) -> None:
+    text = f"# coding: {encoding.removesuffix('-sig')}\r\nfrom durable import Workflow\r\nname = 'caf\u00e9'\r\n"
+    (tmp_path / "app.py").write_bytes(text.encode(encoding))
+    assert cli("migrate", str(tmp_path), "--write").code == 0
+    assert (tmp_path / "app.py").read_bytes() == text.replace("from durable", "from durable_ast").encode(encoding)

@@ -72,11 +72,12 @@ def test_what_has_become_needless_is_kept_and_pointed_out():
     async def run():
         for i in range(3):
             await fetch({}, step_id=f"item-{i}")
+        Model.model_validate(await fetch({}))
         return other.model_dump()
     """
     after, notes = migrated(text)
     assert after == textwrap.dedent(text).replace("durable import", "durable_ast import")
-    assert notes == [(7, "model_validate()"), (8, "model_dump()"), (13, "step_id")]
+    assert notes == [(7, "model_validate()"), (8, "model_dump()"), (13, "step_id"), (14, "model_validate()")]
 
 
 def test_private_names_are_pointed_out():

@@ -156,7 +156,7 @@ async def test_workers_of_the_command_line_mind_queues_and_schedules(fleet):
     pytest.importorskip("typer")
     queue(fleet)
     wf = Workflow("shop", db=str(fleet.folder / "shop.db"))
-    await wf.instances.save("schedule shop-tick@", {"passed": "2024-01-01T00:00:00+00:00"})
+    await wf.instances.save("schedule program:tick * * * * * UTC", {"passed": "2024-01-01T00:00:00+00:00"})
     for _ in range(2):
         fleet.begin(sys.executable, "-m", "durable_ast.cli", "worker", "program", "--db", "shop.db")
     await ended(wf, 14)
@@ -169,7 +169,7 @@ async def test_workers_of_the_command_line_mind_queues_and_schedules(fleet):
 
 async def test_a_schedule_fires_once_for_all_processes(fleet):
     wf = Workflow("shop", db=str(fleet.folder / "shop.db"))
-    await wf.instances.save("schedule shop-tick@", {"passed": "2024-01-01T00:00:00+00:00"})
+    await wf.instances.save("schedule program:tick * * * * * UTC", {"passed": "2024-01-01T00:00:00+00:00"})
     for _ in range(4):
         fleet.begin()
     deadline = time.monotonic() + 60

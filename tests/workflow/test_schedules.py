@@ -101,6 +101,38 @@ async def test_a_run_is_not_started_early(store):
     assert [run.id for run in await wf.list()] == ["shop-tick@2024-01-01T08:01+00:00"]
 
 
+async def test_the_schedules_of_one_function_do_not_count_each_others_times():
+    wf = Workflow("shop", db=InMemoryStore())
+
+    @wf.schedule("0 9 * * *", overlap="allow")
+    @wf.schedule("0 17 * * *", overlap="allow")
+    async def report(): ...
+
+    for time in ("2024-01-01 08:00", "2024-01-01 18:00"):  # both were missed; the later one comes first
+        await wf.scheduler.fire(at(time))
+    assert sorted(run.id for run in await wf.list()) == [
+        "shop-report@2024-01-01T09:00+00:00",
+        "shop-report@2024-01-01T17:00+00:00",
+    ]
+
+
+async def test_schedules_of_functions_of_one_name_are_two():
+    wf = Workflow("shop", db=InMemoryStore())
+
+    def of_orders():
+        @wf.schedule("0 9 * * *")
+        async def tick(): ...
+
+    def of_mail():
+        @wf.schedule("0 9 * * *")
+        async def tick(): ...
+
+    of_orders(), of_mail()
+    for time in ("2024-01-01 08:00", "2024-01-01 09:00"):
+        await wf.scheduler.fire(at(time))
+    assert {run.workflow.split(".")[-3] for run in await wf.list()} == {"of_orders", "of_mail"}
+
+
 async def test_the_clock_is_watched():
     wf = Workflow("shop", db=InMemoryStore())
     ran = asyncio.Event()
@@ -109,7 +141,7 @@ async def test_the_clock_is_watched():
     async def tick():
         ran.set()
 
-    await wf.instances.save("schedule shop-tick@", {"passed": "2024-01-01T00:00:00+00:00"})
+    await wf.instances.save(wf.schedules[0].key, {"passed": "2024-01-01T00:00:00+00:00"})
     async with wf:
         async with asyncio.timeout(30):
             await ran.wait()

@@ -34,7 +34,7 @@ def run(
         for change in changes:
             _show(screen, change)
             if write:
-                change.path.write_bytes(change.after.encode())
+                change.write()
         count = sum(change.before != change.after for change in changes)
         for path, reason in unread:
             screen.show(Text.assemble(("not read: ", "bad"), f"{path}: {reason}"))
