@@ -173,7 +173,7 @@ def capture(branch: Branch, frame: FrameType | None = None) -> State:
     """
     line = branch.line
     assert line is not None and branch.task is not None
-    cancelled = line.cancelled if line.cancelled is not None else _on_its_way(branch)
+    cancelled = line.cancelled if line.cancelled is not None else on_its_way(branch)
     if _is_passed_on(line.waiting):
         cancelled = None
     facts = Facts(branch.task.get_name(), branch.steps_before, branch.task.cancelling(), cancelled, branch.variables)
@@ -191,8 +191,9 @@ def capture(branch: Branch, frame: FrameType | None = None) -> State:
     return state
 
 
-def _on_its_way(branch: Branch) -> tuple[Any, ...] | None:
-    """The same for the root, whose task is none of ours; what was asked for from outside is asked again."""
+def on_its_way(branch: Branch) -> tuple[Any, ...] | None:
+    """The arguments of a `CancelledError` that the root will get; what was asked for from outside is asked
+    again."""
     line, task = branch.line, branch.task
     assert line is not None and task is not None
     if line.number != ROOT or task.cancelling() <= line.requests or branch.instance.is_to_be_cancelled:

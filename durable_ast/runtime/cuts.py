@@ -22,7 +22,7 @@ from ..state.snapshot import failure as unsaved_value
 from ..stores.transactions import OpenTransaction
 from .branch import Branch
 from .call_stack import CallStack
-from .cut import Line, capture, key_of
+from .cut import Line, capture, key_of, on_its_way
 from .discard import discard
 from .eagerly import begin
 from .effects import NO_EFFECTS, Effects, united
@@ -358,12 +358,12 @@ def _is_gone(branch: Branch) -> bool:
 
 
 def _is_out_of_date(branch: Branch) -> bool:
-    """Whether a task that is none of ours was cancelled since its branch was captured."""
+    """Whether the root, whose task is none of ours, was cancelled since it was captured, or will be."""
     line = _line(branch)
     assert branch.task is not None
     if line.state is not None and line.state.facts.cancelling != branch.task.cancelling():
         line.state = None
-    return line.cancelled is not None and line.state is None
+    return line.state is None and (line.cancelled is not None or on_its_way(branch) is not None)
 
 
 def _settle(requests: list[_Request], error: BaseException | None) -> None:

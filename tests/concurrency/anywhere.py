@@ -125,8 +125,9 @@ async def check(
 async def outcome(awaitable: Any) -> Any:
     """What an awaitable gives, in a form that can be compared."""
     LOG.clear()
+    limit = asyncio.timeout(10)
     try:
-        async with asyncio.timeout(10):
+        async with limit:
             value = await asyncio.create_task(awaitable)  # a task may keep a count of cancellations
     except AssertionError:
         raise
@@ -134,4 +135,6 @@ async def outcome(awaitable: Any) -> Any:
         return "raised", type(error), error.message, [repr(inner) for inner in error.exceptions]
     except BaseException as error:
         return "raised", [(kind, text) for kind, text, *_ in chain(error)]
+    finally:
+        assert not limit.expired(), "it did not end by itself"
     return "returned", value
