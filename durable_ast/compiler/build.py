@@ -73,7 +73,9 @@ def children(node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
     if type(node) in _LEAVES:
         return found
-    for value in node.__dict__.values():
+    facts = node.__dict__
+    for name in node._fields:  # others give nodes a `parent`, also the operators that all trees of a process share
+        value = facts.get(name)
         kind = type(value)
         if kind is list:
             if value and type(value[0]) is not str:

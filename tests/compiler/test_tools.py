@@ -1,5 +1,6 @@
 """Debuggers, coverage, profilers and tracebacks see the text that the user wrote."""
 
+import ast
 import cProfile
 import io
 import os
@@ -168,3 +169,22 @@ async def test_a_profiler_names_the_users_functions():
     profile.disable()
     names = {(Path(file).name, name) for file, _, name in pstats.Stats(profile).stats}
     assert (HERE, "shipped") in names
+
+
+async def compared(one, other):
+    return await step(1) if one is not other and one < 2 <= other + 1 else 0
+
+
+async def test_who_gives_nodes_a_parent_marks_the_operators_of_all_trees():
+    """As `executing` does, and with it whoever shows values in tracebacks: operators are shared by all trees."""
+    tree = ast.parse("print(one is not other, one < two <= two + 1, one and not two)")
+    marked = []
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            child.parent = node
+            marked.append(child)
+    try:
+        assert await durably(compared, 1, 2) == 1
+    finally:
+        for node in marked:
+            vars(node).pop("parent", None)
