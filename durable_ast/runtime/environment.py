@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from types import CellType, FunctionType, MethodType
 from typing import Any, TypeAlias
 
@@ -104,9 +104,14 @@ def _content(cell: CellType) -> Any:
 _active: contextvars.ContextVar[Environment | None] = contextvars.ContextVar("durable_ast.environment", default=None)
 
 
+_NOWHERE = nullcontext()
+
+
 def entered(function: FunctionType) -> AbstractContextManager[None]:
     """Inside, saving and restoring are done in the environment of `function`."""
-    return setting(_active, Environment(function) if function.__closure__ else None)
+    if function.__closure__:
+        return setting(_active, Environment(function))
+    return _NOWHERE if _active.get() is None else setting(_active, None)
 
 
 def path_of(obj: Any) -> Path | None:

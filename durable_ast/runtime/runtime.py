@@ -66,7 +66,7 @@ class DurableRuntime:
         self.program = program
         self.backend = backend
         self.instance_id = _new_id() if instance_id is None else check_instance_id(instance_id)
-        self._call_stack: CallStack | None = CallStack()
+        self._call_stack: CallStack | None = None
         self._record: Record | None = None
         self._has_left = False
         """Whether it is in no memory until it can go on."""

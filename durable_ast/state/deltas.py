@@ -28,12 +28,9 @@ class Deltas:
 
     def concern(self, record: Record, parts: Mapping[str, bytes | None]) -> bool:
         """Whether a transition writes anything that is not kept whole."""
-        return (
-            bool(self._shadows)
-            or _is_large(record.call_stack)
-            or any(map(_is_large, record.retry))
-            or any(_is_large(value) and name.startswith(BRANCHES) for name, value in parts.items())
-        )
+        if self._shadows or _is_large(record.call_stack) or any(map(_is_large, record.retry)):
+            return True
+        return bool(parts) and any(_is_large(value) and name.startswith(BRANCHES) for name, value in parts.items())
 
     def next(self, record: Record, parts: Mapping[str, bytes | None]) -> tuple[Record, dict[str, bytes | None]]:
         """What to write in place of a record and parts."""

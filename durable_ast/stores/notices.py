@@ -98,10 +98,7 @@ class Notices:
         """Wait for a version other than `seen`, `timeout` seconds at most; gives the version."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            call_in(loop, _set, woken)
-
+        wake = functools.partial(call_in, loop, _set, woken)
         with self._lock:
             version = self._version(instance_id)
             if version != seen:

@@ -37,7 +37,7 @@ _LONGEST_WAIT = 1.0
 """Seconds after which a worker looks for work though nothing was heard of any."""
 _STANDING = (Status.WAITING, Status.SLEEPING)
 """Where an instance stands that loses nothing when it is let go of."""
-_AT_ONCE = 100
+_AT_ONCE = 200
 _FRESH = 0.05
 """So many instances begin at a time, in seconds: most end soon, and the more there are at once, the
 longer each takes."""

@@ -84,6 +84,7 @@ class Handle(Generic[R]):
             record = await self._record()
             if record.status in OVER and record.outcome is not None:
                 return record
+            del record  # it may be large, and the next look is at another one
             if task is not None and task.done() and not task.cancelled():
                 stopped = task.exception()
                 if stopped is not None:

@@ -8,6 +8,7 @@ import weakref
 import pytest
 
 from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
+from durable_ast.state.schema import Record
 
 
 class Held:
@@ -144,3 +145,25 @@ async def test_nobody_waits_for_it_when_the_process_stops(wf):
     await waiting(await wf.start(run))
     async with asyncio.timeout(30):
         await wf.close(grace=600)
+
+
+async def test_whoever_waits_for_a_result_does_not_hold_the_state(tmp_path):
+    wf = Workflow("s", db=SQLiteStore(tmp_path / "s.db"))
+
+    @wf.workflow(id="w")
+    async def run():
+        held = "x" * 100_000
+        answer = await wf.signal("s")
+        return len(held), answer
+
+    await wf.recover()
+    handle = await wf.start(run)
+    await waiting(handle)
+    results = [asyncio.create_task(handle.result(timeout=60)) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    gc.collect()
+    large = [each for each in gc.get_objects() if isinstance(each, Record) and len(each.state or b"") > 100_000]
+    assert not large
+    await handle.signal("s", 1)
+    assert await asyncio.gather(*results) == [(100_000, 1)] * 5
+    await wf.close()
