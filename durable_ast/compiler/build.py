@@ -7,7 +7,7 @@ write must never show up in a traceback, a debugger or a coverage report.
 import ast
 import sys
 from collections.abc import Callable, Container
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Node = TypeVar("Node", bound=ast.AST)
 
@@ -75,7 +75,7 @@ def children(node: ast.AST) -> list[ast.AST]:
         return found
     facts = node.__dict__
     for name in node._fields:  # others give nodes a `parent`, also the operators that all trees of a process share
-        value = facts.get(name)
+        value: Any = facts.get(name)
         kind = type(value)
         if kind is list:
             if value and type(value[0]) is not str:
