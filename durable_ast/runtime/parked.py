@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ..errors import UnknownRunError
 from ..state.schema import Status
 from ..stores.base import InstanceStore
 from ..stores.names import CONTROL
@@ -14,7 +15,11 @@ _LONGEST = 60.0
 
 
 async def until_it_can_go_on(store: InstanceStore, instance_id: str) -> None:
-    """Wait until an instance has what it waits for, or its time is up, or it is not waiting any more."""
+    """Wait until an instance has what it waits for, or its time is up, or it is not waiting any more.
+
+    Raises:
+        UnknownRunError: it was deleted.
+    """
     seen: Any = None
     left = _LONGEST
     while True:
@@ -27,7 +32,9 @@ async def until_it_can_go_on(store: InstanceStore, instance_id: str) -> None:
 async def _left(store: InstanceStore, instance_id: str) -> float:
     """Seconds to wait at most; none if it can go on."""
     record = await store.read(instance_id)
-    if record is None or record.status is not Status.WAITING:
+    if record is None:
+        raise UnknownRunError(f"instance {instance_id!r} was deleted while it waited")
+    if record.status is not Status.WAITING:
         return 0.0
     for name in record.awaited:
         if await store.message(instance_id, name) is not None:

@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from ..backends.durable import DurableBackend
-from ..errors import DurableError
+from ..errors import DurableError, UnknownRunError
 from ..runtime.background import Background, begin, drop
 from ..runtime.control import Paused
 from ..runtime.runtime import DurableRuntime
@@ -82,7 +82,7 @@ async def _drive(runtime: DurableRuntime) -> None:
         await runtime.drive()
     except InstanceBusy:
         log.info("run %s: another process is at work on it", runtime.instance_id)
-    except (Paused, HandedOver) as left:
+    except (Paused, HandedOver, UnknownRunError) as left:
         log.info("%s", left)
     except DurableError as error:
         log.error("run %s stopped: %s", runtime.instance_id, error)

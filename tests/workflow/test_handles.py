@@ -15,6 +15,7 @@ from durable_ast import (
     Workflow,
 )
 from durable_ast.state import snapshot
+from durable_ast.stores.claiming import InstanceBusy
 from durable_ast.stores.delegating import DelegatingStore
 
 
@@ -112,6 +113,28 @@ async def test_an_unknown_run(shop):
         with pytest.raises(UnknownRunError, match="there is no run 'nobody'"):
             await asked()
     assert not await handle.delete()
+
+
+async def test_a_run_that_is_deleted_while_it_waits_stays_away(shop):
+    handle = await shop.wf.start(shop.order, 7)
+    await shop.reached(handle, Status.WAITING)
+    async with asyncio.timeout(30):
+        while not await deleted(handle):
+            await asyncio.sleep(0.01)
+    await handle.signal("go")
+    async with asyncio.timeout(30):
+        while shop.wf.runs.task(handle.id) is not None:
+            await asyncio.sleep(0.01)
+    with pytest.raises(UnknownRunError):
+        await handle.status()
+    assert shop.log == ["begin"]
+
+
+async def deleted(handle):
+    try:
+        return await handle.delete()
+    except InstanceBusy:  # it has still to leave memory
+        return False
 
 
 async def test_conflicts(shop):
