@@ -48,7 +48,7 @@ class Messages:
     ) -> Coroutine[Any, Any, T]: ...
     @overload
     def signal(
-        self, name: str, *, timeout: float | None = None, type: None = None, poll: float | None = None
+        self, name: str, *, timeout: float | None = None, type: object = None, poll: float | None = None
     ) -> Coroutine[Any, Any, Any]: ...
 
     def signal(
@@ -62,8 +62,8 @@ class Messages:
         Args:
             name: the name of the signal.
             timeout: how long to wait, in seconds; the time goes on while no process runs.
-            type: what the payload has to be; one of another type is made one by pydantic, if that is
-                installed.
+            type: what the payload has to be, a type or another annotation, such as ``int | None``; one
+                of another type is made one by pydantic, if that is installed.
             poll: how often to look, in seconds, in a store that cannot tell of itself.
 
         Raises:

@@ -1,7 +1,7 @@
 """Uses that every type checker must accept, with the types that it must see."""
 
 import contextlib
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from durable_ast import (
     DurableBackend,
@@ -151,6 +151,8 @@ async def order(number: int, *, express: bool = False) -> list[str]:
     assert_type(await count("a", twice=True), int)
     assert_type(await wf.signal("go"), Any)
     assert_type(await wf.signal("go", type=dict[str, int], timeout=3), dict[str, int])
+    await wf.signal("go", type=int | None)
+    await wf.signal("go", type=Literal["yes", "no"])
     assert_type(await wf.map(fetch, [1, 2]), list[bytes])
     assert_type(await wf.map(fetch, [1, 2], tolerate=1), list[bytes | Exception])
     return []
