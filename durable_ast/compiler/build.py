@@ -117,14 +117,12 @@ def all_placed(tree: Node, parsed: Container[ast.AST]) -> Node:
     todo: list[tuple[ast.AST, tuple[int, int, int, int]]] = [(tree, (1, 0, 1, 0))]
     while todo:
         node, place = todo.pop()
-        if node in parsed:
-            continue
         facts = vars(node)
         if "lineno" in facts:
             place = (facts["lineno"], facts["col_offset"], facts["end_lineno"], facts["end_col_offset"])
         elif node._attributes:
             node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = place  # type: ignore[attr-defined]
-        todo.extend([(child, place) for child in children(node)])
+        todo += [(child, place) for child in children(node) if child not in parsed]
     return tree
 
 

@@ -44,6 +44,9 @@ def _dump(node: object, parts: list[str], skip: str | None = None, until: Place 
 
     Fields without a value are left out: newer Pythons add some to older node classes."""
     kind = type(node)
+    if kind is ast.Name and until is None:  # every other node is one
+        parts.append(f"Name(id={node.id!r};)")  # type: ignore[attr-defined]
+        return False
     if kind is list:
         for item in node:  # type: ignore[attr-defined]
             if _dump(item, parts, until=until):

@@ -13,7 +13,7 @@ follows from the text alone, so that every Python keeps the same names.  Sets ar
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .build import children
 from .kinds import Leaving
@@ -40,19 +40,25 @@ def names_read(node: ast.AST | None, class_name: str | None) -> set[str]:
     """The names that an expression or statement may read, nested functions included."""
     if node is None:
         return set()
-    names: set[str] = set()
-    todo = [node]
+    return {mangled(name.id, class_name) for name in _names(node) if type(name.ctx) is not ast.Store}
+
+
+def _names(node: ast.AST) -> list[ast.Name]:
+    """The names in an expression or statement."""
+    if type(node) is ast.Name:
+        return [node]
+    found: list[ast.Name] = []
+    todo = children(node)
     while todo:
         inner = todo.pop()
-        if type(inner) is not ast.Name:
-            todo.extend(children(inner))
-        elif type(inner.ctx) is not ast.Store:
-            names.add(inner.id if class_name is None else mangled(inner.id, class_name))
-    return names
+        if type(inner) is ast.Name:
+            found.append(inner)
+        else:
+            todo += children(inner)
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Exits:
+class _Exits(NamedTuple):
     """What is live where control goes when it does not go on to the next statement."""
 
     raised: Mask
@@ -61,14 +67,29 @@ class _Exits:
     continued: Mask
 
 
+class _Bits(dict[str, Mask]):
+    """The bit of each variable, by the name that the text has for it; 0 for what is none."""
+
+    def __init__(self, names: Sequence[str], class_name: str | None) -> None:
+        super().__init__((name, 1 << i) for i, name in enumerate(names))
+        self._class_name = class_name
+
+    def __missing__(self, name: str) -> Mask:
+        spelled = mangled(name, self._class_name)
+        mask = self[name] = self.get(spelled, 0)
+        return mask
+
+
 class _Liveness:
     def __init__(self, lowered: Lowered, names: Sequence[str]) -> None:
-        self._class_name = lowered.class_name
-        self._bits = {name: 1 << i for i, name in enumerate(names)}
+        self._bits = _Bits(names, lowered.class_name)
+        self._bits_read = _Bits(names, lowered.class_name)
         self._names = list(names)
         parameters = [*lowered.args.posonlyargs, *lowered.args.args]
-        self._first = self.bit(parameters[0].arg) if parameters else 0
+        if parameters:
+            self._bits_read.setdefault(SUPER, self._bits[parameters[0].arg])
         self._reads: dict[ast.AST, Mask] = {}
+        self._simple: dict[ast.stmt, tuple[Mask, Mask]] = {}
         self.live: dict[int, Mask] = {}
 
     def members(self, mask: Mask) -> tuple[str, ...]:
@@ -77,7 +98,7 @@ class _Liveness:
     # names in expressions
 
     def bit(self, name: str | None) -> Mask:
-        return 0 if name is None else self._bits.get(mangled(name, self._class_name), 0)
+        return 0 if name is None else self._bits[name]
 
     def reads(self, node: ast.AST | None) -> Mask:
         """What evaluating `node` may read."""
@@ -86,8 +107,9 @@ class _Liveness:
         known = self._reads.get(node)
         if known is None:
             known = 0
-            for name in names_read(node, self._class_name):
-                known |= self._bits.get(name, self._first if name == SUPER else 0)
+            for name in _names(node):
+                if type(name.ctx) is not ast.Store:
+                    known |= self._bits_read[name.id]
             self._reads[node] = known
         return known
 
@@ -101,13 +123,9 @@ class _Liveness:
         """What assigning to all of `targets` binds."""
         mask = 0
         for target in targets:
-            todo = [target]
-            while todo:
-                node = todo.pop()
-                if type(node) is not ast.Name:
-                    todo.extend(children(node))
-                elif type(node.ctx) is not ast.Load:
-                    mask |= self.bit(node.id)
+            for name in _names(target):
+                if type(name.ctx) is not ast.Load:
+                    mask |= self._bits[name.id]
         return mask
 
     # the lowered form; each method gives what is live before, from what is live after
@@ -156,7 +174,7 @@ class _Liveness:
         head = end | self.reads(node.test) | exits.raised
 
         def body(head: Mask) -> Mask:
-            inside = replace(exits, broken=after, continued=head)
+            inside = exits._replace(broken=after, continued=head)
             return self.block(node.body.statements, head, inside, pinned)
 
         return _repeated(head, body)
@@ -167,7 +185,7 @@ class _Liveness:
         bound, target = self.writes([node.target]), self.reads(node.target)
 
         def body(head: Mask) -> Mask:
-            inside = replace(exits, broken=after, continued=head)
+            inside = exits._replace(broken=after, continued=head)
             before = self.block(node.body.statements, head, inside, pinned | iterator)
             return (before & ~bound) | target
 
@@ -176,7 +194,7 @@ class _Liveness:
 
     def _with(self, node: With, after: Mask, exits: _Exits, pinned: Mask) -> Mask:
         manager = self.bit(node.manager)
-        inside = replace(exits, raised=exits.raised | after)  # __exit__ may swallow the exception
+        inside = exits._replace(raised=exits.raised | after)  # __exit__ may swallow the exception
         before = self.block(node.body.statements, after, inside, pinned | manager)
         targets = [] if node.target is None else [node.target]
         before = (before & ~self.writes(targets)) | self._all_reads(targets)
@@ -188,7 +206,7 @@ class _Liveness:
         for handler in node.handlers:
             caught |= self._handler(handler, after, exits, pinned)
         end = self.block(node.orelse.statements, after, exits, pinned)
-        return self.block(node.body.statements, end, replace(exits, raised=caught), pinned)
+        return self.block(node.body.statements, end, exits._replace(raised=caught), pinned)
 
     def _handler(self, node: Handler, after: Mask, exits: _Exits, pinned: Mask) -> Mask:
         name = self.bit(node.name)
@@ -218,6 +236,11 @@ class _Liveness:
         return after
 
     def native(self, node: ast.stmt, after: Mask, exits: _Exits) -> Mask:
+        if type(node) not in _LEAVING:
+            known = self._simple.get(node)
+            if known is None:
+                known = self._simple[node] = ~self._bound(node), self.reads(node) | self._updated(node)
+            return (after & known[0]) | known[1] | exits.raised
         match node:
             case ast.Return():
                 return exits.returned | self.reads(node) | exits.raised
@@ -242,7 +265,7 @@ class _Liveness:
                     before |= self.native_block(case.body, after, exits) | self.reads(case.guard)
                     before |= self.reads(case.pattern)
                 return before | self.reads(node.subject) | exits.raised
-        return (after & ~self._bound(node)) | self.reads(node) | exits.raised | self._updated(node)
+        raise TypeError(node)
 
     def _updated(self, node: ast.stmt) -> Mask:
         """``x += 1`` reads x."""
@@ -274,13 +297,13 @@ class _Liveness:
             test = self.reads(node.test)
 
         def body(head: Mask) -> Mask:
-            inside = replace(exits, broken=after, continued=head)
+            inside = exits._replace(broken=after, continued=head)
             return (self.native_block(node.body, head, inside) & ~bound) | target
 
         return _repeated(end | test | exits.raised, body) | first
 
     def _native_with(self, node: ast.With, after: Mask, exits: _Exits) -> Mask:
-        inside = replace(exits, raised=exits.raised | after)
+        inside = exits._replace(raised=exits.raised | after)
         before = self.native_block(node.body, after, inside)
         for item in reversed(node.items):
             if item.optional_vars is not None:
@@ -298,12 +321,30 @@ class _Liveness:
             before = self.native_block(handler.body, after, exits)
             caught |= (before & ~self.bit(handler.name)) | self.reads(handler.type)
         if isinstance(node, ast.TryStar):  # several handlers may run, one after the other
-            exits = replace(exits, raised=exits.raised | caught)
+            exits = exits._replace(raised=exits.raised | caught)
             for handler in node.handlers:
                 before = self.native_block(handler.body, after | caught, exits)
                 caught |= (before & ~self.bit(handler.name)) | self.reads(handler.type)
         end = self.native_block(node.orelse, after, exits)
-        return self.native_block(node.body, end, replace(exits, raised=caught))
+        return self.native_block(node.body, end, exits._replace(raised=caught))
+
+
+_LEAVING = frozenset(
+    {
+        ast.Return,
+        ast.Raise,
+        ast.Break,
+        ast.Continue,
+        ast.If,
+        ast.While,
+        ast.For,
+        ast.With,
+        ast.Try,
+        ast.TryStar,
+        ast.Match,
+    }
+)
+"""The statements after which control may go on elsewhere; all others end where the next one begins."""
 
 
 def _repeated(head: Mask, body: Callable[[Mask], Mask]) -> Mask:

@@ -10,7 +10,7 @@ Adds:    hidden locals for whatever CPython would keep on the value stack while 
 """
 
 import ast
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from typing import TypeVar
 
 from . import desugar
@@ -19,7 +19,7 @@ from .expressions import Expressions
 from .kinds import Flavour, Leaving, PointKind
 from .lowered import AsyncWith, Block, Completion, Finally, For, FunctionNode, Handler, If, Lowered, Try, While, With
 from .names import SCRATCH, is_hidden
-from .suspension import SCOPES, Suspensions, yields
+from .suspension import SCOPES, OwnNodes, Suspensions, yields
 from .visible import looks_at_locals, with_explicit_super, with_visible_locals
 
 AnyNode = TypeVar("AnyNode", bound=ast.stmt)
@@ -32,7 +32,7 @@ _SUSPENDING_VALUES: dict[type[ast.expr], PointKind] = {
 
 
 def lower(
-    node: FunctionNode, own: Sequence[ast.AST], qualname: str, class_name: str | None, captured: Container[str]
+    node: FunctionNode, own: OwnNodes, qualname: str, class_name: str | None, captured: Container[str]
 ) -> Lowered:
     """Lower one function; the functions nested in it stay as they are.
 
@@ -44,13 +44,14 @@ def lower(
     introspective = looks_at_locals(own)
     statements = node.body
     parameters = [*node.args.posonlyargs, *node.args.args]
+    suspensions = Suspensions(own, pausing=flavour is not Flavour.GENERATOR)
     if introspective:
         statements = with_visible_locals(statements)
     if parameters and parameters[0].arg in captured:
         statements = with_explicit_super(statements, parameters[0].arg)
-    suspensions = Suspensions(pausing=flavour is not Flavour.GENERATOR)
-    for statement in statements:
-        suspensions.mark(statement)
+    if statements is not node.body:
+        for statement in statements:
+            suspensions.mark(statement)
     body = Lowering(suspensions, flavour).body(statements)
     return Lowered(node.name, qualname, class_name, flavour, node.args, body, node, introspective=introspective)
 

@@ -24,7 +24,7 @@ from .running import running
 from .scope import bound_names, own_nodes
 from .source import FunctionSource
 from .supported import check
-from .suspension import COMPREHENSIONS
+from .suspension import COMPREHENSIONS, OwnNodes
 
 _BOOKKEEPING = frozenset({BLOCK, CELLS, REENTRY, CHILD, LATE, SCRATCH})
 CLASS_CELL = "__class__"
@@ -57,11 +57,11 @@ def assemble_twin(compiled: Compiled) -> CodeType:
     parameters = [ast.arg(name) for name in (*compiled.locals, REENTRY, CHILD)]
     args = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=[])
     body = reenter(compiled.lowered, compiled.locals, compiled.cells)
-    parsed = frozenset(own_nodes(compiled.source.node))
+    parsed = own_nodes(compiled.source.node)
     return assemble(compiled.lowered, Origin.of(compiled.source), args, body, [*compiled.cells, *INTRINSICS], parsed)
 
 
-def _lowered(source: FunctionSource, own: list[ast.AST]) -> Lowered:
+def _lowered(source: FunctionSource, own: OwnNodes) -> Lowered:
     code = source.plain
     return number(lower(source.node, own, code.co_qualname, source.class_name, shared_variables(code)))
 
@@ -72,13 +72,12 @@ def _compiled(source: FunctionSource) -> Compiled:
     lowered = _lowered(source, own)
     origin = Origin.of(source)
     args, free = _bare(lowered.args), [*source.plain.co_freevars, *INTRINSICS]
-    parsed = frozenset(own)
-    code = assemble(lowered, origin, args, running(lowered, ()), free, parsed)
+    code = assemble(lowered, origin, args, running(lowered, ()), free, own)
     inlined = _inlined(source, own)
     shared = tuple(name for name in shared_variables(code) if not is_hidden(name) and name not in inlined)
     cells = _without_those_of_comprehensions(shared, source, own)
     if cells:
-        code = assemble(lowered, origin, args, running(lowered, cells), free, parsed)
+        code = assemble(lowered, origin, args, running(lowered, cells), free, own)
     listed = dict.fromkeys([*code.co_varnames, *code.co_cellvars])
     left_out = {*_BOOKKEEPING, *inlined, *cells}
     locals = tuple(name for name in listed if name not in left_out)
@@ -122,6 +121,8 @@ def _without_those_of_comprehensions(
     Code objects of Python 3.12 and later do not tell the two apart; and CPython lets an inlined
     comprehension write to the variable around it if that is declared ``nonlocal``, as cells are in a twin.
     """
+    if not shared:
+        return shared
     names = {name for node in own if isinstance(node, COMPREHENSIONS) for name in targets(node)}
     spelled = {mangled(name, source.class_name): name for name in names}
     return tuple(name for name in shared if name not in spelled or is_captured(source.node.body, spelled[name]))

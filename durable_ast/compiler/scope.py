@@ -4,20 +4,21 @@ import ast
 from collections.abc import Iterable
 
 from .build import children
-from .suspension import SCOPES, enclosing_parts
+from .suspension import SCOPES, OwnNodes, enclosing_parts
 
 
-def own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.AST]:
-    """The nodes of the body that CPython evaluates as a part of the function, comprehensions included.
+def own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> OwnNodes:
+    """The nodes of the body that CPython evaluates as a part of the function, comprehensions included;
+    each with those directly below it, and before them.
 
     Left out are operators and contexts, and of nested functions and classes what runs when *they* do.
     """
-    found: list[ast.AST] = []
+    found: dict[ast.AST, list[ast.AST]] = {}
     todo: list[ast.AST] = list(function.body)
     while todo:
         node = todo.pop()
-        found.append(node)
-        todo.extend(enclosing_parts(node) if isinstance(node, SCOPES) else children(node))
+        found[node] = below = enclosing_parts(node) if isinstance(node, SCOPES) else children(node)
+        todo += below
     return found
 
 

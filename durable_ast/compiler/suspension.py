@@ -13,8 +13,12 @@ certain: a bare ``raise``, and the names of built-in exceptions.
 
 import ast
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from .build import children
+
+OwnNodes: TypeAlias = dict[ast.AST, list[ast.AST]]
+"""The nodes of a function's own scope, each with those directly below it, and before them."""
 
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp)
@@ -125,9 +129,22 @@ def _present(nodes: list[ast.expr | None]) -> list[ast.expr]:
 class Suspensions:
     """The set; `node in suspensions` asks, `mark` adds a tree that a pass has made."""
 
-    def __init__(self, *, pausing: bool) -> None:
+    def __init__(self, own: OwnNodes, *, pausing: bool) -> None:
         self._pausing = pausing
-        self._known: dict[ast.AST, bool] = {}
+        suspending: set[ast.AST] = set()
+        for node in reversed(own):
+            below = own[node]
+            kind = type(node)
+            if kind in _BY_ITSELF:
+                found = self._suspends(node)
+                if kind is ast.GeneratorExp:
+                    below = enclosing_parts(node)
+            else:
+                found = False
+            if found or (below and not suspending.isdisjoint(below)):
+                suspending.add(node)
+        self._known: dict[ast.AST, bool] = dict.fromkeys(own, False)
+        self._known.update(dict.fromkeys(suspending, True))
 
     def __contains__(self, node: ast.AST | None) -> bool:
         return node is not None and self._known.get(node, False)
@@ -146,21 +163,27 @@ class Suspensions:
         return known
 
     def _look(self, node: ast.AST) -> bool:
-        found = isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom))
-        if isinstance(node, ast.Raise):
-            found = self._pausing and may_pause(node)
-        elif isinstance(node, COMPREHENSIONS):
-            found = any(generator.is_async for generator in node.generators)
-        if isinstance(node, (*SCOPES, ast.GeneratorExp)):
-            for part in enclosing_parts(node):
-                found = self.mark(part) or found
-            return found
-        for child in children(node):
+        found = type(node) in _BY_ITSELF and self._suspends(node)
+        below = enclosing_parts(node) if isinstance(node, (*SCOPES, ast.GeneratorExp)) else children(node)
+        for child in below:
             found = self.mark(child) or found
         return found
 
+    def _suspends(self, node: ast.AST) -> bool:
+        """Whether one of these nodes suspends, whatever is below it."""
+        match node:
+            case ast.Raise():
+                return self._pausing and may_pause(node)
+            case ast.ListComp() | ast.SetComp() | ast.DictComp():
+                return any(generator.is_async for generator in node.generators)
+        return not isinstance(node, ast.GeneratorExp)
+
 
 _LEAVES = frozenset({ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue})
+_BY_ITSELF = frozenset(
+    {ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom, ast.Raise, ast.GeneratorExp, *COMPREHENSIONS}
+)
+"""The classes of nodes that need more of a look than at what is below them."""
 
 
 def yields(nodes: Iterable[ast.AST]) -> bool:
