@@ -164,14 +164,31 @@ _DEPTH = 5
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
-    """What a value holds, with the way there."""
+    """What a value holds, with the way there; not what its class makes of being asked."""
     if isinstance(value, dict):
-        yield from ((f"[{key!r}]", part) for key, part in value.items())
+        yield from ((f"[{_shown(key)}]", part) for key, part in dict.items(value))
     elif isinstance(value, (list, tuple)):
-        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+        held = list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)
+        yield from ((f"[{index}]", part) for index, part in enumerate(held))
     elif not isinstance(value, (type, FunctionType, ModuleType)) and not type(value).__module__.startswith("_"):
-        attributes = getattr(value, "__dict__", {})
+        attributes = _attributes(value)
         yield from ((f".{name}", part) for name, part in attributes.items() if not name.startswith("_"))
+
+
+def _attributes(value: object) -> dict[str, object]:
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except Exception:  # it has none, or a property of that name
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _shown(key: object) -> str:
+    """A key of a dict as text, whatever its class does when it is asked for that."""
+    try:
+        return repr(key)
+    except Exception:
+        return _type_of(key)
 
 
 def _failure(value: object, names: Outside) -> Exception | None:

@@ -52,6 +52,39 @@ async def test_arguments(backend):
         assert await use(orchestration_backend=backend, instance_id="it") == "Connection"
 
 
+class Endless(list):
+    def __iter__(self):
+        while True:
+            yield self
+
+    def __reduce__(self):
+        raise TypeError("it cannot be pickled")
+
+
+class Nameless:
+    def __repr__(self):
+        raise ValueError("it has no name")
+
+
+class OddItems(dict):
+    def items(self):
+        return "none"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: OddItems(a=1), lambda: {Nameless(): Connection()}, lambda: Endless([Connection()])]
+)
+async def test_classes_that_answer_nonsense_are_not_asked_what_they_hold(make):
+    @make_durable
+    async def keep():
+        kept = make()
+        await step()
+        return len(kept)
+
+    with pytest.warns(NotPersistableWarning, match=r"local variable 'kept'"):
+        assert await keep(orchestration_backend=DurableBackend(), instance_id="it") == 1
+
+
 async def test_the_result(backend):
     @make_durable
     async def give():
