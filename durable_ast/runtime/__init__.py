@@ -11,6 +11,7 @@ def link() -> None:
         files,
         instances,
         iterators,
+        process_settings,
         shadows,
         standard,
         synchronization,
@@ -23,7 +24,7 @@ def link() -> None:
 
     for module in (caught_warnings, classes, decimals, exceptions, files, instances, iterators, shadows):
         module.register_all()
-    for module in (standard, synchronization, tracebacks, type_variables):
+    for module in (process_settings, standard, synchronization, tracebacks, type_variables):
         module.register_all()
     linking.bind()
     reducers.register_all()

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import FunctionType, ModuleType
+from typing import Any
 
 from ..compiler.names import LOCAL, is_hidden
 from ..errors import NotPersistableError, NotPersistableWarning
@@ -163,16 +164,16 @@ _DEPTH = 5
 """How far it is looked for what is to blame."""
 
 
-def _parts(value: object) -> Iterator[tuple[str, object]]:
+def _parts(value: Any) -> Iterator[tuple[str, object]]:
     """What a value holds, with the way there; not what its class makes of being asked."""
-    if isinstance(value, dict):
+    kind = type(value)
+    if issubclass(kind, dict):
         yield from ((f"[{_shown(key)}]", part) for key, part in dict.items(value))
-    elif isinstance(value, (list, tuple)):
-        held = list.__iter__(value) if isinstance(value, list) else tuple.__iter__(value)
+    elif issubclass(kind, (list, tuple)):
+        held = (list if issubclass(kind, list) else tuple).__iter__(value)
         yield from ((f"[{index}]", part) for index, part in enumerate(held))
-    elif not isinstance(value, (type, FunctionType, ModuleType)) and not type(value).__module__.startswith("_"):
-        attributes = _attributes(value)
-        yield from ((f".{name}", part) for name, part in attributes.items() if not name.startswith("_"))
+    elif not issubclass(kind, (type, FunctionType, ModuleType)) and not kind.__module__.startswith("_"):
+        yield from ((f".{name}", part) for name, part in _attributes(value).items() if not name.startswith("_"))
 
 
 def _attributes(value: object) -> dict[str, object]:

@@ -39,6 +39,8 @@ def _standard(file: Any) -> Reduced:
     """One of the standard streams, which every process has of its own."""
     for name in _STANDARD:
         found = getattr(sys, name)
+        if found is not file and not issubclass(type(found), io.IOBase):
+            continue  # a stand-in, which may make an answer up, or do something, when it is asked
         for layer in ((), ("buffer",), ("buffer", "raw")):
             if _layer(found, layer) is file:
                 return _stream, (name, layer)

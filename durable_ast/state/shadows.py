@@ -28,7 +28,7 @@ _known: list[tuple[Place, ModuleType]] = []
 
 def register_all() -> None:
     """Let snapshots save modules."""
-    register(ModuleType, _reduce_module)
+    register(ModuleType, _reduce_module, subclasses=True)
 
 
 def reduce_to_place(obj: Any) -> Reduced:
@@ -42,11 +42,14 @@ def reduce_to_place(obj: Any) -> Reduced:
 
 
 def _reduce_module(module: ModuleType) -> Reduced:
-    if sys.modules.get(module.__name__) is module:
-        return importlib.import_module, (module.__name__,)
+    name = object.__getattribute__(module, "__dict__").get("__name__")  # a lazy one imports when it is asked
+    if sys.modules.get(name) is module:
+        return importlib.import_module, (name,)
+    if type(module).__reduce__ is not object.__reduce__ or type(module).__reduce_ex__ is not object.__reduce_ex__:
+        return NotImplemented
     place = next((place for place, other in _shadows() if other is module), None)
     if place is None:
-        raise TypeError(f"cannot save module {module.__name__!r}: it was not imported under that name")
+        raise TypeError(f"cannot save module {name!r}: it was not imported under that name")
     return _at, place
 
 

@@ -1,9 +1,12 @@
 """Context managers around awaits.  PYTEST_DONT_REWRITE"""
 
 import contextlib
+import io
+import os
+import sys
 
 from tests.effects import AsyncManager, Manager, fail, note, step, turn
-from tests.everywhere import everywhere
+from tests.everywhere import check, everywhere
 
 
 @everywhere()
@@ -81,6 +84,50 @@ async def test_targets_of_with():
     async with AsyncManager(("x", "y")) as (first, second):
         await step((first, second))
     return box, first, second
+
+
+async def test_output_that_goes_elsewhere(monkeypatch):
+    async def collect():
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+            await step()
+            print("a")
+            print("b", file=sys.stderr)
+            await step()
+            print("c")
+        return out.getvalue(), errors.getvalue()
+
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    await check(collect, (), plain=True, events={}, options={})
+    assert (sys.stdout, sys.stderr) == (sys.__stdout__, sys.__stderr__)
+
+
+@everywhere()
+async def test_another_folder():
+    before = os.getcwd()
+    with contextlib.chdir("/"):
+        await step()
+        inside = os.getcwd()
+        await step()
+    return inside, os.getcwd() == before
+
+
+class Guard:
+    """Does not want to be asked for anything."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+@everywhere()
+async def test_output_to_what_must_not_be_asked():
+    with contextlib.redirect_stdout(Guard()):
+        await step()
+        try:
+            print("a")
+        except RuntimeError as error:
+            return str(error)
 
 
 @everywhere()
