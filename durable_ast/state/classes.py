@@ -21,6 +21,7 @@ from types import GetSetDescriptorType, MemberDescriptorType, MethodDescriptorTy
 from typing import Any
 
 from .annotations import settle_annotations
+from .enums import reduce_enum
 from .known_classes import reduce_known
 from .shadows import reduce_to_place
 from .snapshot import IS_ON_THE_HEAP, PROTOCOL, Reduced, importable, register
@@ -56,7 +57,10 @@ def _by_value(cls: type) -> Reduced:
     if generic is not None and generic["origin"] is not None:  # pydantic makes each parametrization once
         return operator.getitem, (generic["origin"], generic["args"])
     meta = type(cls)
-    if issubclass(meta, enum.EnumMeta) or not _is_made_by_type(meta):
+    if issubclass(meta, enum.EnumMeta):
+        reduced = reduce_enum(cls)
+        return _reduced_by_cloudpickle(cls) if reduced is NotImplemented else reduced
+    if not _is_made_by_type(meta):
         return _reduced_by_cloudpickle(cls)
     attributes = dict(vars(cls))
     settle_annotations(cls, attributes)
