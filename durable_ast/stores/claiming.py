@@ -60,7 +60,7 @@ async def due_of(store: InstanceStore, record: Record) -> float | None:
     tell."""
     if record.status in (Status.ENQUEUED, Status.RUNNING) and not record.is_held:
         return record.created_at
-    if record.status is Status.WAITING:
+    if record.status in (Status.SLEEPING, Status.WAITING):
         for message in await store.messages(record.instance_id):
             if message.name in record.awaited or message.name.startswith(CONTROL):
                 return record.updated_at

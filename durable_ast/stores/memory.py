@@ -116,7 +116,7 @@ class InMemoryStateStore(InstanceStore):
         """When an instance that nobody owns can go on, in seconds since 1970."""
         if record.status in (Status.ENQUEUED, Status.RUNNING) and not record.is_held:
             return record.created_at
-        if record.status is Status.WAITING:
+        if record.status in (Status.SLEEPING, Status.WAITING):
             for message in self._messages.get(record.instance_id, ()):
                 if message.name in record.awaited or message.name.startswith(CONTROL):
                     return record.updated_at

@@ -60,7 +60,7 @@ $$;
 CREATE FUNCTION due_of(it instances) RETURNS double precision VOLATILE LANGUAGE sql AS $$
     SELECT CASE
         WHEN it.status = 'RUNNING' OR (it.status = 'ENQUEUED' AND it.wake_at IS NULL) THEN it.updated_at
-        WHEN it.status = 'WAITING' AND EXISTS (
+        WHEN it.status IN ('SLEEPING', 'WAITING') AND EXISTS (
             SELECT 1 FROM messages
             WHERE instance_id = it.id AND (name LIKE '.%' OR it.awaited::jsonb ? name)
         ) THEN it.updated_at
@@ -85,7 +85,7 @@ BEGIN
     )
     SELECT array_agg(number ORDER BY number) INTO numbers FROM put;
     UPDATE instances SET due = due_of(instances)
-    WHERE id = ANY (ids) AND owner IS NULL AND status = 'WAITING';
+    WHERE id = ANY (ids) AND owner IS NULL AND status IN ('SLEEPING', 'WAITING');
     PERFORM pg_notify(channel, id) FROM (SELECT DISTINCT unnest(ids) AS id) AS addressed;
     RETURN numbers;
 END

@@ -77,7 +77,7 @@ local function due_of(id)
     if status == 'RUNNING' or (status == 'ENQUEUED' and not facts[3]) then
         return facts[4]
     end
-    if status == 'WAITING' then
+    if status == 'WAITING' or status == 'SLEEPING' then
         local awaited = {}
         if facts[2] then
             for _, name in ipairs(cjson.decode(facts[2])) do
@@ -134,7 +134,7 @@ local function put_message(id, name, payload)
     redis.call('HSET', key('m', id), number, payload)
     redis.call('HSET', key('n', id), number, name)
     local facts = redis.call('HMGET', key('i', id), 'owner', 'status')
-    if not facts[1] and facts[2] == 'WAITING' then
+    if not facts[1] and (facts[2] == 'WAITING' or facts[2] == 'SLEEPING') then
         note_due(id)
     end
     if facts[2] and is_final(facts[2]) then

@@ -176,7 +176,7 @@ class Turn:
         letters.append(name)
         self.put("m", instance, [b"%d" % number, payload])
         self.put("n", instance, [b"%d" % number, name])
-        if b"owner" not in facts and facts.get(b"status") == b"WAITING":
+        if b"owner" not in facts and facts.get(b"status") in (b"SLEEPING", b"WAITING"):
             self.note_due(instance, facts, letters)
         if facts.get(b"status") in _FINAL:
             left = await self.client.pttl(self.key("i", instance))
@@ -493,7 +493,7 @@ def _due(facts: Facts, letters: Iterable[bytes]) -> bytes | None:
     status = facts.get(b"status")
     if status == b"RUNNING" or (status == b"ENQUEUED" and b"wake_at" not in facts):
         return facts[b"updated_at"]
-    if status == b"WAITING":
+    if status in (b"SLEEPING", b"WAITING"):
         awaited = {name.encode() for name in json.loads(facts.get(b"awaited", b"[]"))}
         if any(name in awaited or name.startswith(b".") for name in letters):
             return facts[b"updated_at"]

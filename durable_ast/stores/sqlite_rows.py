@@ -28,7 +28,7 @@ _DROP_TRANSIENT = f"DELETE FROM durable_parts WHERE instance = ? AND ({' OR '.jo
 
 DUE = """CASE
 WHEN status = 'RUNNING' OR (status = 'ENQUEUED' AND wake_at IS NULL) THEN updated_at
-WHEN status = 'WAITING' AND EXISTS (
+WHEN status IN ('SLEEPING', 'WAITING') AND EXISTS (
     SELECT 1 FROM durable_messages WHERE instance_id = durable_instances.id
     AND (name GLOB '.*' OR name IN (SELECT value FROM json_each(awaited)))
 ) THEN updated_at
@@ -36,7 +36,7 @@ WHEN status IN ('SLEEPING', 'WAITING') THEN wake_at
 END"""
 """When an instance that nobody owns can go on."""
 
-WAKE = f"UPDATE durable_instances SET due = {DUE} WHERE id = ? AND owner IS NULL AND status = 'WAITING'"
+WAKE = f"UPDATE durable_instances SET due = {DUE} WHERE id = ? AND owner IS NULL AND status IN ('SLEEPING', 'WAITING')"
 """What to do after a message was put into a mailbox."""
 
 IS_NEEDED = """SELECT EXISTS (SELECT 1 FROM durable_messages WHERE instance_id = :rivals),

@@ -203,6 +203,34 @@ async def test_a_run_is_cancelled_paused_and_removed_while_it_is_in_no_memory(st
     await shop.wf.close()
 
 
+@pytest.mark.parametrize("by", ["handle", "parent"])
+async def test_a_run_that_sleeps_in_no_memory_is_cancelled_at_once(store, by):
+    wf, log = Workflow("shop", db=store, default_retries=0), []
+
+    @wf.workflow(id="nap")
+    async def nap():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            log.append("clean up")
+
+    @wf.workflow(id="parent")
+    async def parent():
+        await wf.start(nap, on_cancel="cancel")
+        await wf.signal("go")
+
+    await wf.recover()
+    handle = await wf.start(nap if by == "handle" else parent)
+    async with asyncio.timeout(60):
+        while not await wf.list(prefix="nap", status="SLEEPING"):
+            await asyncio.sleep(0.01)
+    await handle.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await wf.handle("nap").result(timeout=30)
+    assert log == ["clean up"]
+    await wf.close()
+
+
 @pytest.mark.parametrize("asked", ["resume", "cancel", "terminate"])
 async def test_a_run_is_paused_in_a_step(store, asked):
     wf, log, gate = Workflow("shop", db=store, default_retries=0), [], asyncio.Event()

@@ -74,6 +74,21 @@ class Claims(StoreCase):
             assert [taken.instance_id for taken in (await store.claim(PROGRAMS, 1)).records] == [instance_id]
 
     @scenario
+    async def test_what_sleeps_is_claimed_when_something_is_asked_of_it(self, place: Place) -> None:
+        store = place.open()
+        for number, is_asked_before in enumerate((False, True)):
+            record, _ = await store.acquire(new(str(number)))
+            if is_asked_before:
+                await asyncio.wrap_future(store.publish(str(number), ".cancel", b""))
+            await commit(store, record, status=Status.SLEEPING, wake_at=time.time() + 3600)
+            store.release(str(number), record.epoch)
+            await asyncio.wrap_future(store.publish(str(number), "event", b""))
+            if not is_asked_before:
+                assert (await store.claim(PROGRAMS, 1)).records == []
+                await asyncio.wrap_future(store.publish(str(number), ".cancel", b""))
+            assert [taken.instance_id for taken in (await store.claim(PROGRAMS, 1)).records] == [str(number)]
+
+    @scenario
     async def test_an_event_that_comes_before_the_owner_has_gone_is_not_forgotten(self, place: Place) -> None:
         store = place.open()
         record, _ = await store.acquire(new())
