@@ -94,12 +94,12 @@ def _reduce_unasked(base: Any, is_importable: bool, obj: Any) -> Reduced:
             slots[name] = object.__getattribute__(obj, name)
     items = list(list.__iter__(obj)) if base is list else None
     pairs = list(dict.items(obj)) if base is dict else None
-    return make, args, ((own, slots), items, pairs), None, None, _fill
+    return make, args, ((own, slots) if slots else own, items, pairs), None, None, _fill
 
 
 def _way_to_make(base: type, is_importable: bool, args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
     """How to make an object, given its class and the arguments for that of CPython's underneath."""
-    if is_importable and _can_be_called(*args):
+    if is_importable and _can_be_called(args[0], len(args)):
         return copyreg.__newobj__, args  # type: ignore[attr-defined]
     return _made, (base, *args)
 
@@ -122,10 +122,11 @@ def _fill(obj: Any, facts: tuple[Any, list[Any] | None, list[tuple[Any, Any]] | 
         object.__setattr__(obj, name, value)
 
 
-def _can_be_called(kind: Any, *args: Any) -> bool:
-    """Whether pickle can make an object of a class with these arguments."""
+@functools.lru_cache(maxsize=512)
+def _can_be_called(kind: Any, count: int) -> bool:
+    """Whether pickle can make an object of a class with so many arguments, the class included."""
     try:
-        inspect.signature(kind.__new__).bind(kind, *args)
+        inspect.signature(kind.__new__).bind(*[kind] * count)
     except (TypeError, ValueError):
         return False
     return True
