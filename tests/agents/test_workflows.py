@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from pydantic_ai import Agent, FunctionToolset, RunContext, UsageLimitExceeded, UsageLimits
+from pydantic_ai import Agent, FunctionToolset, RunContext, UsageLimitExceeded, UsageLimits, models
 from pydantic_ai.exceptions import ModelHTTPError, UserError
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import FunctionModel
@@ -527,6 +527,12 @@ class Answered(Exception):
         self.response = Refused(status_code)
 
 
+def _switched_off():
+    with pytest.raises(RuntimeError) as raised:
+        models.check_allow_model_requests()
+    return raised.value
+
+
 @pytest.mark.parametrize(
     ("error", "attempts"),
     [
@@ -541,6 +547,8 @@ class Answered(Exception):
         (UsageLimitExceeded("enough"), 1),
         (ExceptionGroup("all models", [Refused(400), Refused(503)]), 3),
         (ExceptionGroup("all models", [Refused(400), Refused(401)]), 1),
+        (RuntimeError("overloaded"), 3),
+        (_switched_off(), 1),
     ],
     ids=repr,
 )
