@@ -786,3 +786,24 @@ async def test_more_branches_than_run_at_once():
         return results[-1]
 
     return await asyncio.gather(*map(limited, range(12))), semaphore.locked(), inside
+
+
+@anywhere()
+async def test_a_gather_of_errors_whose_members_clean_up_when_it_is_cancelled():
+    async def cleans(name):
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await two(name)
+
+    async def cancels(task):
+        await work("before")
+        task.cancel()
+        return await work("after")
+
+    canceller = asyncio.create_task(cancels(asyncio.current_task()))
+    try:
+        await asyncio.gather(cleans("a"), cleans("b"), return_exceptions=True)
+    except asyncio.CancelledError:
+        asyncio.current_task().uncancel()
+        return await canceller, await work("end")
