@@ -163,7 +163,8 @@ class Parts:
                         del records[branch]
                         failures.append(Unsaved(branch, _state(branch), error, names))
                     break
-                queue.update(dict.fromkeys(again))
+                failed = {failure.branch for failure in failures} - records.keys()
+                queue.update(dict.fromkeys(branch for branch in again if branch not in failed))  # it fails again
         failed = {failure.branch for failure in failures} - records.keys()
         dropped = self._dropped(failed, records, shared) if failed else set()
         written: dict[str, bytes | None] = {

@@ -587,3 +587,18 @@ async def test_agents_are_told_apart_by_their_names(wf):
         DurableAgent(Agent(TestModel(custom_output_text="two")), wf)
     agents.append(DurableAgent(Agent(TestModel(custom_output_text="two")), wf, name="second"))
     assert [(await agent.run("x")).output for agent in agents] == ["one", "one", "two"]
+
+
+@pytest.mark.filterwarnings("ignore::durable_ast.NotPersistableWarning")
+async def test_agents_that_cannot_be_saved_run_side_by_side():
+    """They are local variables of a function, which branches share."""
+    agents = [Agent(TestModel(custom_output_text=f"{n}"), name=f"a{n}", capabilities=[AstDurability()]) for n in "abc"]
+
+    async def one(number: int) -> str:
+        return (await agents[number].run("go")).output
+
+    @make_durable
+    async def program() -> list[str]:
+        return await asyncio.gather(*(one(number) for number in range(3)))
+
+    assert await program(orchestration_backend=DurableBackend(), instance_id="it") == ["a", "b", "c"]
