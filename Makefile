@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 BIN := .venv/bin
+# Two for each processor: many tests wait for other processes, and for the disk.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
@@ -15,7 +17,7 @@ demo: $(READY) ## kill a running program again and again, and watch it go on
 	@$(BIN)/python -m examples.survive.driver
 
 test: lint ## everything that has to hold, on every Python found
-	$(BIN)/python -m pytest -q -n auto --dist worksteal --durations=10
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --durations=10
 	$(BIN)/nox -s tests
 
 lint: $(READY) ## format, style, types

@@ -47,7 +47,7 @@ def tests(session: nox.Session) -> None:
         "pytest",
         "-q",
         "-n",
-        "auto",
+        str(2 * (os.cpu_count() or 1)),
         "--dist",
         "worksteal",
         "-p",

@@ -11,7 +11,7 @@ import importlib
 import pickle
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests import language
@@ -46,20 +46,30 @@ def write(file: str) -> None:
     Path(file).write_bytes(pickle.dumps({name: durably(function)[1] for name, function in programs()}))
 
 
-def read(file: str) -> list[str]:
-    """Go on from all states of a file; gives what went differently."""
-    states = pickle.loads(Path(file).read_bytes())
+def read(files: list[str]) -> list[str]:
+    """Go on from all states of some files; gives what went differently."""
+    states = {file: pickle.loads(Path(file).read_bytes()) for file in files}
     different = []
     for name, function in programs():
-        result, log = durably(function)[0]
-        for number, (executed, state) in enumerate(states.get(name, ()), 1):
-            if pickle.loads(state)["status"] == "ERROR":
-                continue
-            again = durably(function, state)[0]
-            if again != (result, log[executed:]):
-                different.append(f"{name} from state {number}:\n    {again}\n    {(result, log[executed:])}")
-                break
+        expected = durably(function)[0]
+        for file in files:
+            number = _first_that_differs(function, expected, states[file].get(name, ()))
+            if number is not None:
+                different.append(f"{Path(file).name}: {name} from state {number}, instead of {expected}")
     return different
+
+
+def _first_that_differs(
+    function: object, expected: tuple[object, list[object]], states: Iterable[tuple[int, bytes]]
+) -> str | None:
+    result, log = expected
+    for number, (executed, state) in enumerate(states, 1):
+        if pickle.loads(state)["status"] == "ERROR":
+            continue
+        again = durably(function, state)[0]
+        if again != (result, log[executed:]):
+            return f"{number}: {again}"
+    return None
 
 
 def main(arguments: list[str]) -> int:
@@ -67,7 +77,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "write":
         write(arguments[1])
         return 0
-    different = [line for file in arguments[1:] for line in read(file)]
+    different = read(arguments[1:])
     print("\n".join(different), end="")
     return 1 if different else 0
 

@@ -81,7 +81,7 @@ async def test_what_a_worker_has_parked_is_not_in_memory(tmp_path, traced):
         await asyncio.sleep(0.1)  # for a moment a worker remembers what it has begun
         sizes.append(held())
     assert worker.running == 0
-    assert min(sizes[3:]) - min(sizes[1:3]) < 1_000 * BATCH  # one that stays holds several times as much
+    assert min(sizes[3:]) - min(sizes[1:3]) < 3_000 * BATCH  # those of two batches; one that stays holds more
     await store.close()
 
 
