@@ -56,7 +56,7 @@ log = logging.getLogger("durable_ast")
 SCHEMA_VERSION = 1
 
 _FINAL = [status.value for status in Status if status.is_final]
-_OWNER_IS_KNOWN = """INSERT INTO owners VALUES (%s, 0) ON CONFLICT (name) DO UPDATE SET name = excluded.name"""
+_NOTE_OWNER = """INSERT INTO owners VALUES (%s, 0) ON CONFLICT (name) DO UPDATE SET name = excluded.name"""
 """An owner that was buried takes nothing that will not be buried too: its row is there, and stays
 until this is done."""
 _PATIENCE = 30.0
@@ -174,7 +174,7 @@ class PostgresStore(RemoteStore):
 
     async def _acquire(self, initials: Sequence[Record]) -> list[Any]:
         query = f"""
-        WITH me AS ({_OWNER_IS_KNOWN}), made AS (
+        WITH me AS ({_NOTE_OWNER}), made AS (
             INSERT INTO instances ({COLUMNS.removeprefix("key, ")}, owner)
             SELECT id, program, status, epoch + 1, sequence, arguments, call_stack, retry, awaited, wake_at, outcome,
                 error, created_at, updated_at, recoveries, %s
@@ -221,7 +221,7 @@ class PostgresStore(RemoteStore):
     ) -> tuple[list[tuple[Any, Record]], float | None]:
         await self._run_safely("SELECT bury_the_dead()")
         query = f"""
-        WITH me AS ({_OWNER_IS_KNOWN}), ready AS (
+        WITH me AS ({_NOTE_OWNER}), ready AS (
             SELECT key AS ready_key FROM instances WHERE due <= clock() AND program = ANY (%s)
             AND NOT (id = ANY (%s)) ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED
         )

@@ -44,6 +44,7 @@ from .lease import now
 from .names import storable_text
 from .parts import TRANSIENT
 from .redis_steps import RedisSteps
+from .redis_turn import pairs
 from .redis_watched import WatchedCommands
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
@@ -310,7 +311,7 @@ class RedisStore(RemoteStore):
             if answer[0] < 0:
                 answers.append(InstanceBusy())
             else:
-                answers.append((initial.instance_id, _record(_pairs(answer[1])), bool(answer[0])))
+                answers.append((initial.instance_id, _record(pairs(answer[1])), bool(answer[0])))
         return answers
 
     async def _enqueue(self, records: Sequence[Record]) -> list[bool]:
@@ -325,7 +326,7 @@ class RedisStore(RemoteStore):
         await self._let_go_of_the_unknown()
         claimed, later = await self._run_safely("claim", self._lease.owner, limit, *_counted(programs), *_counted(but))
         records = []
-        for facts in map(_pairs, claimed):
+        for facts in map(pairs, claimed):
             try:
                 record = _record(facts)
                 records.append((record.instance_id, record))
@@ -398,7 +399,7 @@ class RedisStore(RemoteStore):
     async def _messages(self, ids: Sequence[str]) -> list[list[Message]]:
         answers = []
         for instance_id in ids:
-            names, payloads = map(_pairs, await self._run_safely("mail", instance_id))
+            names, payloads = map(pairs, await self._run_safely("mail", instance_id))
             answers.append(
                 [Message(int(each), names[each].decode(), payloads[each]) for each in sorted(names, key=int)]
             )
@@ -514,11 +515,6 @@ def _sent(transition: Transition) -> list[Any]:
 def _counted(values: Sequence[Any]) -> list[Any]:
     """How many there are, and they."""
     return [len(values), *values]
-
-
-def _pairs(items: Sequence[bytes]) -> dict[bytes, bytes]:
-    """What a script gives for a hash."""
-    return dict(zip(items[::2], items[1::2], strict=True))
 
 
 def _record(facts: dict[bytes, bytes]) -> Record:
