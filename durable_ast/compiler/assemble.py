@@ -9,12 +9,12 @@ Keeps:   its free variables (they become free variables of the code, whatever sc
 import ast
 import sys
 import warnings
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import CodeType
 
 from ..errors import UnsupportedSyntaxError
-from .build import all_placed, function, parameters
+from .build import at, function, parameters
 from .code_objects import FUTURE_FLAGS, note_made
 from .kinds import Flavour
 from .lowered import Lowered
@@ -48,10 +48,9 @@ def assemble(
     args: ast.arguments,
     body: list[ast.stmt],
     free: Iterable[str],
-    parsed: Container[ast.AST],
 ) -> CodeType:
-    """The code object of a function with these parameters, this body and these free variables; nodes in
-    it that were `parsed` are as the parser has left them.
+    """The code object of a function with these parameters, this body, whose statements all have their
+    place, and these free variables.
 
     The function is defined inside a factory whose parameters are its free variables.  It is named
     by its full qualified name and declared global there, which makes CPython take that name as it
@@ -64,18 +63,20 @@ def assemble(
     kind = ast.FunctionDef if lowered.flavour is Flavour.GENERATOR else ast.AsyncFunctionDef
     node = function(kind, origin.qualname, args, body)
     node.decorator_list = [_decorator(lowered)] if _decorated(lowered) else []
-    ast.copy_location(node, lowered.origin)
+    names = sorted(set(free))
     inner: list[ast.stmt] = [ast.Global([origin.qualname]), node]
     if origin.class_name is not None:
         scope = ast.ClassDef(name=origin.class_name, bases=[], keywords=[], body=inner, decorator_list=[])
         if sys.version_info >= (3, 12):
             scope.type_params = []
         inner = [scope]
-    factory = function(ast.FunctionDef, _FACTORY, parameters(sorted(set(free))), inner)
+        if origin.class_name not in names:  # the function reads it where its module or the builtins have it
+            inner.insert(0, ast.Global([origin.class_name]))
+    factory = function(ast.FunctionDef, _FACTORY, parameters(names), inner)
     imports: list[ast.stmt] = []
     if origin.imports:
         imports.append(ast.Import([ast.alias(name) for name in origin.imports]))
-    module = all_placed(ast.Module([*imports, factory], []), parsed)
+    module = at(ast.Module([*imports, factory], []), lowered.origin)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # the user's own compilation has shown them
         try:

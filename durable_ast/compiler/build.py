@@ -6,7 +6,7 @@ write must never show up in a traceback, a debugger or a coverage report.
 
 import ast
 import sys
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 Node = TypeVar("Node", bound=ast.AST)
@@ -109,21 +109,6 @@ def at(node: Node, where: ast.AST) -> Node:
             current.lineno, current.col_offset, current.end_lineno, current.end_col_offset = place  # type: ignore[attr-defined]
         todo += children(current)
     return node
-
-
-def all_placed(tree: Node, parsed: Container[ast.AST]) -> Node:
-    """Give every node that has no place yet that of the node around it; those that were `parsed` have
-    theirs, with all below them."""
-    todo: list[tuple[ast.AST, tuple[int, int, int, int]]] = [(tree, (1, 0, 1, 0))]
-    while todo:
-        node, place = todo.pop()
-        facts = vars(node)
-        if "lineno" in facts:
-            place = (facts["lineno"], facts["col_offset"], facts["end_lineno"], facts["end_col_offset"])
-        elif node._attributes:
-            node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = place  # type: ignore[attr-defined]
-        todo += [(child, place) for child in children(node) if child not in parsed]
-    return tree
 
 
 def replaced(node: Node, **changes: object) -> Node:

@@ -37,8 +37,9 @@ def for_(node: ast.For, fresh: Fresh) -> list[ast.stmt]:
     return [replaced(node, target=at(store(item), node.target), body=[store_item, *node.body])]
 
 
-def async_for(node: ast.AsyncFor, fresh: Fresh) -> list[ast.stmt]:
-    """``async for``: only the step itself may end the loop by StopAsyncIteration."""
+def async_for(node: ast.AsyncFor, after: ast.AST, fresh: Fresh) -> list[ast.stmt]:
+    """``async for``: only the step itself may end the loop by StopAsyncIteration.  What comes after it is
+    in the place of `after`."""
     iterator, item, going = fresh("it"), fresh("v"), fresh("n")
     step = at(assign(item, ast.Await(call(".anext", load(iterator)))), node.iter)
     stop = at(assign(going, constant(False)), node.iter)
@@ -49,7 +50,7 @@ def async_for(node: ast.AsyncFor, fresh: Fresh) -> list[ast.stmt]:
         at(assign(iterator, call(".aiter", node.iter)), node.iter),
         at(assign(going, constant(True)), node.iter),
         at(ast.While(at(load(going), node.iter), [turn], node.orelse), node),
-        at(clear(iterator), node.iter),
+        at(clear(iterator), after),
     ]
 
 

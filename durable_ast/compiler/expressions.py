@@ -9,6 +9,7 @@ A node without a suspension inside is returned as it is, the same node in the sa
 """
 
 import ast
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -21,6 +22,9 @@ from .lowered import If
 
 Part: TypeAlias = ast.expr | ast.keyword
 Interpolation: type[ast.expr] | None = getattr(ast, "Interpolation", None)  # since Python 3.14
+
+_CONVERTS_FIRST = sys.version_info >= (3, 13)
+"""``f"{x!r:{y}}"`` calls `repr` before it evaluates ``y``."""
 
 
 class Expressions(Emitter, ABC):
@@ -199,6 +203,22 @@ class Expressions(Emitter, ABC):
             names: list[ast.expr | None] = [None if k.arg is None else constant(k.arg) for k in keywords]
             known = ast.Dict(names, [keyword.value for keyword in keywords])
             self.native(ast.Expr(call(".merge", _expression(before[0]), known, mapping.value)), mapping)
+
+    def linear_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
+        if _CONVERTS_FIRST and node.conversion != -1 and node.format_spec in self.suspensions:
+            node = replaced(node, value=self._converted(node))
+        return self._in_order(node)
+
+    def _converted(self, node: ast.FormattedValue) -> ast.expr:
+        """The text that a value is converted to, in the temporary in which other Pythons keep the value."""
+        value = self.linear(node.value)
+        if isinstance(value, ast.Constant):
+            return value  # nobody can tell when it is converted
+        text = at(call(".converted", ast.JoinedStr([ast.FormattedValue(value, node.conversion, None)])), node.value)
+        if isinstance(value, ast.Name) and is_kept(value):
+            self.assign(value.id, text, node)
+            return value
+        return self.keep(text, node)
 
     def linear_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         return replaced(node, values=self.in_order(node.values))

@@ -100,9 +100,11 @@ def _normal(node: ast.AST, name: str, value: object) -> object:
 
 
 def _joined(values: list[ast.expr]) -> list[ast.expr]:
-    """Neighbouring pieces of text in an f-string as one: parsers cut them differently."""
+    """Neighbouring pieces of text in an f-string as one, and none without text: parsers cut them differently."""
     result: list[ast.expr] = []
     for value in values:
+        if isinstance(value, ast.Constant) and not value.value:
+            continue
         last = result[-1] if result else None
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
             result[-1] = ast.Constant(f"{last.value!s}{value.value!s}")

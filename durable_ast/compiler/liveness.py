@@ -19,15 +19,22 @@ from .build import children
 from .kinds import Leaving
 from .lowered import AsyncWith, Finally, For, Handler, If, Lowered, Native, Point, Statement, Try, While, With
 from .names import RETURN_VALUE, mangled
+from .suspension import SCOPES, OwnNodes
 
 Mask = int
 
 
-def liveness(lowered: Lowered, names: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """The live ones of `names`, by point number."""
+def liveness(lowered: Lowered, names: Sequence[str], own: OwnNodes) -> dict[int, tuple[str, ...]]:
+    """The live ones of `names`, by point number.
+
+    Args:
+        lowered: the function.
+        names: its locals.
+        own: its own nodes, as it was written.
+    """
     if lowered.introspective:
         return {point.number: tuple(names) for point in lowered.points}
-    analysis = _Liveness(lowered, names)
+    analysis = _Liveness(lowered, names, own)
     analysis.block(lowered.body.statements, 0, _Exits(0, 0, 0, 0), 0)
     return {number: analysis.members(mask) for number, mask in analysis.live.items()}
 
@@ -40,21 +47,21 @@ def names_read(node: ast.AST | None, class_name: str | None) -> set[str]:
     """The names that an expression or statement may read, nested functions included."""
     if node is None:
         return set()
-    return {mangled(name.id, class_name) for name in _names(node) if type(name.ctx) is not ast.Store}
+    return {mangled(name.id, class_name) for name in _names(node, {}) if type(name.ctx) is not ast.Store}
 
 
-def _names(node: ast.AST) -> list[ast.Name]:
-    """The names in an expression or statement."""
-    if type(node) is ast.Name:
-        return [node]
+def _names(node: ast.AST, own: OwnNodes) -> list[ast.Name]:
+    """The names in an expression or statement; what is below the `own` nodes is known already."""
     found: list[ast.Name] = []
-    todo = children(node)
+    todo = [node]
     while todo:
         inner = todo.pop()
-        if type(inner) is ast.Name:
-            found.append(inner)
-        else:
-            todo += children(inner)
+        kind = type(inner)
+        if kind is ast.Name:
+            found.append(inner)  # type: ignore[arg-type]
+        elif kind is not ast.Constant:
+            below = own.get(inner)
+            todo += children(inner) if below is None or kind in SCOPES else below
     return found
 
 
@@ -81,7 +88,8 @@ class _Bits(dict[str, Mask]):
 
 
 class _Liveness:
-    def __init__(self, lowered: Lowered, names: Sequence[str]) -> None:
+    def __init__(self, lowered: Lowered, names: Sequence[str], own: OwnNodes) -> None:
+        self._own = own
         self._bits = _Bits(names, lowered.class_name)
         self._bits_read = _Bits(names, lowered.class_name)
         self._names = list(names)
@@ -107,7 +115,7 @@ class _Liveness:
         known = self._reads.get(node)
         if known is None:
             known = 0
-            for name in _names(node):
+            for name in _names(node, self._own):
                 if type(name.ctx) is not ast.Store:
                     known |= self._bits_read[name.id]
             self._reads[node] = known
@@ -123,7 +131,7 @@ class _Liveness:
         """What assigning to all of `targets` binds."""
         mask = 0
         for target in targets:
-            for name in _names(target):
+            for name in _names(target, self._own):
                 if type(name.ctx) is not ast.Load:
                     mask |= self._bits[name.id]
         return mask

@@ -62,6 +62,7 @@ class Lowering(Expressions):
     def __init__(self, suspensions: Suspensions, flavour: Flavour) -> None:
         super().__init__(suspensions)
         self._flavour = flavour
+        self._following: ast.stmt | None = None
         self._methods: dict[type[ast.stmt], Callable[..., None]] = {
             ast.FunctionDef: self._definition,
             ast.AsyncFunctionDef: self._definition,
@@ -87,12 +88,25 @@ class Lowering(Expressions):
             ast.Continue: self._continue,
         }
 
-    def body(self, statements: list[ast.stmt]) -> Block:
-        """A block of the user's statements."""
+    def body(self, statements: list[ast.stmt], following: ast.stmt | None = None) -> Block:
+        """A block of the user's statements, and the one that comes next after it."""
+        outer = self._following
         with self.block() as block:
-            for statement in statements:
+            for statement, self._following in zip(statements, [*statements[1:], following], strict=False):
                 self.statement(statement)
+        self._following = outer
         return block
+
+    def _after(self, loop: ast.For | ast.AsyncFor) -> ast.AST:
+        """The place of what is done when a loop is over: where the next statement begins, so that no
+        tracer sees the line of the loop once more."""
+        node = self._following
+        if node is None or isinstance(node, (ast.Global, ast.Nonlocal)):
+            return loop.iter
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+        first = decorators[0] if decorators else node
+        line, column = first.lineno, first.col_offset
+        return ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column)
 
     def statement(self, node: ast.stmt) -> None:
         """Lower one statement into the current block."""
@@ -287,7 +301,8 @@ class Lowering(Expressions):
     def _if(self, node: ast.If) -> None:
         with self.operands():
             test = self.linear(node.test)
-        self.emit(If(test, self.body(node.body), self.body(node.orelse), node))
+        following = self._following
+        self.emit(If(test, self.body(node.body, following), self.body(node.orelse, following), node))
 
     def _while(self, node: ast.While) -> None:
         if node.test in self.suspensions:
@@ -311,10 +326,10 @@ class Lowering(Expressions):
             body = self.body(node.body)
         orelse = self.body(node.orelse)
         self.emit(For(node.target, iterator, iterable if iterator is None else None, body, orelse, node))
-        self.clear([] if iterator is None else [iterator], node.iter)
+        self.clear([] if iterator is None else [iterator], self._after(node))
 
     def _async_for(self, node: ast.AsyncFor) -> None:
-        self._rewritten(desugar.async_for(node, self.holder))
+        self._rewritten(desugar.async_for(node, self._after(node), self.holder))
 
     def _with(self, node: ast.With) -> None:
         item, rest = node.items[0], node.items[1:]

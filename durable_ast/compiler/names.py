@@ -51,6 +51,7 @@ INTRINSICS = (
     ".aexit",  # leave ``async with``
     ".slice",  # builtins.slice
     ".merge",  # are the keywords of a call and a ``**mapping`` different ones?
+    ".converted",  # a text that no conversion of an f-string changes
     ".visible",  # locals() and dir() without hidden names
     ".is_match",  # does an exception match the type of an except clause
     ".star",  # the state machine of a suspending ``except*``

@@ -5,6 +5,7 @@ Output:  `Compiled`, the running version and the facts about it; the re-entry tw
 """
 
 import ast
+import sys
 from collections.abc import Iterable
 from types import CodeType
 
@@ -57,8 +58,7 @@ def assemble_twin(compiled: Compiled) -> CodeType:
     parameters = [ast.arg(name) for name in (*compiled.locals, REENTRY, CHILD)]
     args = ast.arguments(posonlyargs=[], args=parameters, kwonlyargs=[], kw_defaults=[], defaults=[])
     body = reenter(compiled.lowered, compiled.locals, compiled.cells)
-    parsed = own_nodes(compiled.source.node)
-    return assemble(compiled.lowered, Origin.of(compiled.source), args, body, [*compiled.cells, *INTRINSICS], parsed)
+    return assemble(compiled.lowered, Origin.of(compiled.source), args, body, [*compiled.cells, *INTRINSICS])
 
 
 def _lowered(source: FunctionSource, own: OwnNodes) -> Lowered:
@@ -72,12 +72,12 @@ def _compiled(source: FunctionSource) -> Compiled:
     lowered = _lowered(source, own)
     origin = Origin.of(source)
     args, free = _bare(lowered.args), [*source.plain.co_freevars, *INTRINSICS]
-    code = assemble(lowered, origin, args, running(lowered, ()), free, own)
+    code = assemble(lowered, origin, args, running(lowered, ()), free)
     inlined = _inlined(source, own)
     shared = tuple(name for name in shared_variables(code) if not is_hidden(name) and name not in inlined)
     cells = _without_those_of_comprehensions(shared, source, own)
     if cells:
-        code = assemble(lowered, origin, args, running(lowered, cells), free, own)
+        code = assemble(lowered, origin, args, running(lowered, cells), free)
     listed = dict.fromkeys([*code.co_varnames, *code.co_cellvars])
     left_out = {*_BOOKKEEPING, *inlined, *cells}
     locals = tuple(name for name in listed if name not in left_out)
@@ -88,7 +88,7 @@ def _compiled(source: FunctionSource) -> Compiled:
         code=code,
         cells=cells,
         locals=locals,
-        live={point: _split(names, cells) for point, names in liveness(lowered, (*locals, *cells)).items()},
+        live={point: _split(names, cells) for point, names in liveness(lowered, (*locals, *cells), own).items()},
         managers=managers(lowered),
         _lowered=lowered,
     )
@@ -106,6 +106,8 @@ def _split(names: tuple[str, ...], cells: tuple[str, ...]) -> Live:
 def _inlined(source: FunctionSource, own: Iterable[ast.AST]) -> set[str]:
     """Variables that belong to comprehensions only; code objects list them with the function's own
     since Python 3.12, which inlines comprehensions."""
+    if sys.version_info < (3, 12):
+        return set()
     targets = [node.target for node in own if type(node) is ast.comprehension]
     names = {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
     if not names:

@@ -36,7 +36,7 @@ from .lowered import (
 )
 from .managers import is_reenterable
 from .names import CHILD, LATE, REENTRY, RETURN_VALUE, SCRATCH, UNBOUND
-from .running import Running, cells_prologue, finish, mark, record
+from .running import Running, finish, mark, record, with_cells
 from .suspension import SCOPES
 
 LOST_MANAGER = ".lost"
@@ -54,7 +54,7 @@ def reenter(lowered: Lowered, locals: Sequence[str], cells: Sequence[str]) -> li
         missing = ast.Compare(load(name), [ast.Is()], [load(UNBOUND)])
         prologue.append(ast.If(missing, [ast.Delete([ast.Name(name, ast.Del())])], []))
     where = lowered.origin
-    return [*(at(node, where) for node in prologue), *cells_prologue(cells, where), *body]
+    return [*(at(node, where) for node in prologue), *with_cells(cells, where, body)]
 
 
 def _within(span: Span) -> ast.expr:

@@ -34,18 +34,33 @@ from .names import BLOCK, CELLS, SCRATCH
 def running(lowered: Lowered, cells: Sequence[str]) -> list[ast.stmt]:
     """The body of the running version; `cells` are the variables it shares with other functions."""
     body = Running().block(lowered.body)
-    return [*cells_prologue(cells, lowered.origin), *body]
+    return with_cells(cells, lowered.origin, body)
 
 
-def cells_prologue(cells: Sequence[str], where: ast.AST) -> list[ast.stmt]:
+def with_cells(cells: Sequence[str], node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
     """``def ..cs(): nonlocal x, y``, and its closure: the way to a frame's cells from outside.
 
-    Reading the names instead would not do: reading ``super`` asks for ``__class__``.
+    Reading the names instead would not do: reading ``super`` asks for ``__class__``.  They stand before
+    the first statement of the function `node` that does something, and in its line, so that no tracer
+    sees another line.
     """
     if not cells:
-        return []
+        return body
+    index = next((i for i, statement in enumerate(body) if _runs(statement)), len(body))
+    first = body[index] if index < len(body) else node
+    line, column = first.lineno, first.col_offset  # type: ignore[attr-defined]
+    where = ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column)
     inner = function(ast.FunctionDef, CELLS, parameters([]), [ast.Nonlocal(list(cells))])
-    return [at(inner, where), at(assign(CELLS, attribute(load(CELLS), "__closure__")), where)]
+    closure = assign(CELLS, attribute(load(CELLS), "__closure__"))
+    return [*body[:index], at(inner, where), at(closure, where), *body[index:]]
+
+
+def _runs(statement: ast.stmt) -> bool:
+    """Whether a statement is more than a text or a declaration."""
+    match statement:
+        case ast.Expr(value=ast.Constant()) | ast.Global() | ast.Nonlocal() | ast.AnnAssign(value=None):
+            return False
+    return True
 
 
 class Running:
@@ -157,9 +172,9 @@ def finish(point: Point, value: ast.expr) -> ast.stmt:
 
 
 def record(completion: Completion, body: list[ast.stmt], final: ast.stmt) -> ast.stmt:
-    """`body` with a note of how it ends; the note on an exception is made where `final` begins, so
-    that no debugger sees a line of its own."""
-    normal = at(assign(completion.kind, constant(int(Leaving.NORMAL))), body[-1])
+    """`body` with a note of how it ends; it is made where `final` begins, so that no debugger sees a
+    line of its own."""
+    normal = at(assign(completion.kind, constant(int(Leaving.NORMAL))), final)
     note: list[ast.stmt] = [
         assign(completion.kind, constant(int(Leaving.RAISE))),
         assign(completion.error, load(SCRATCH)),

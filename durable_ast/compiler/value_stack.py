@@ -47,6 +47,9 @@ _LEAVES = frozenset(
 _JUMPS = {*dis.hasjrel, *dis.hasjabs} - {dis.opmap["END_ASYNC_FOR"]}
 """Since Python 3.14 the end of an ``async for`` says where that is, which is no place to go on at."""
 
+_AFTER_YIELD = 1
+"""What the argument of RESUME says there."""
+
 _NULL_FIRST = sys.version_info < (3, 13)
 _CALLS_BY_LOAD_ATTR = sys.version_info >= (3, 12)
 
@@ -60,6 +63,13 @@ def suspended_at(code: CodeType, offset: int) -> int:
 def has_suspended(code: CodeType, offset: int) -> bool:
     """Whether a frame with this `f_lasti` has been suspended, not just created."""
     return _instructions(code)[offset].opname in ("YIELD_VALUE", "RESUME")
+
+
+def yields_itself(code: CodeType, offset: int) -> bool:
+    """Whether the instruction at `offset` is a ``yield`` of the text, not one that passes on what an
+    ``await`` or a ``yield from`` waits for."""
+    resume = _instructions(code)[offset + 2]
+    return resume.opname == "RESUME" and resume.arg is not None and resume.arg & 3 == _AFTER_YIELD
 
 
 @functools.lru_cache(maxsize=256)

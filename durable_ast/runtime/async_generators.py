@@ -13,6 +13,7 @@ from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from . import intrinsics
+from .debugging import unwatched
 from .functions import Function, arguments, function_of_frame
 from .generators import closure_of, frame_of, is_started
 from .running_branch import current
@@ -55,9 +56,11 @@ def is_adopted(generator: Any) -> TypeGuard[AsyncGeneratorType[Any, Any]]:
 def _adopted(function: Function, generator: AsyncGeneratorType[Any, Any]) -> AsyncGeneratorType[Any, Any]:
     closure = closure_of(generator) if generator.ag_code.co_freevars else None
     running = function.running(closure)
-    positional, keywords = arguments(running.__code__, frame_of(generator).f_locals)
+    frame = frame_of(generator)
+    positional, keywords = arguments(running.__code__, frame.f_locals)
     adopted: AsyncGeneratorType[Any, Any] = running(*positional, **keywords)
     adopted.__name__, adopted.__qualname__ = generator.__name__, generator.__qualname__
+    unwatched(frame.clear)
     return adopted
 
 

@@ -16,7 +16,7 @@ from . import async_managers, asyncio_map, events, signals, steps, transactions
 from .async_generators import advance, as_it_is, throw
 from .branch import Branch
 from .call_stack import Waiting
-from .debugging import step_over_library
+from .debugging import step_over_library, unwatched
 from .frames import arguments_of
 from .functions import Function, arguments, function_of_frame
 from .generators import closure_of
@@ -135,7 +135,7 @@ def adopt(function: Function, coroutine: Coroutine) -> Coroutine:
         positional, keywords = arguments(running.__code__, values)
         frame = running(*positional, **keywords)
     frame.__name__, frame.__qualname__ = coroutine.__name__, coroutine.__qualname__
-    coroutine.close()
+    unwatched(coroutine.close)
     return frame
 
 

@@ -38,6 +38,14 @@ def unseen(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
             _monitoring.set_events(_monitoring.DEBUGGER_ID, events)
 
 
+def unwatched(end: Callable[[], object]) -> None:
+    """Give up what has never run; before Python 3.13 tracers would see an exception in it."""
+    if sys.gettrace() is None:
+        end()
+    else:
+        unseen(end)
+
+
 _monitoring: Any = getattr(sys, "monitoring", None)
 """With this instead of a trace function (PEP 669), `bdb` watches since Python 3.14."""
 

@@ -23,6 +23,14 @@ class Once(list[Iterator[Any]]):
     __iter__ = list.pop
 
 
+class Converted(str):
+    """What ``!r`` has given in an f-string: converted once more, as by a Python that does so later, it is
+    the same text."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
 def iter(iterable: Any) -> Iterator[Any]:
     """``GET_ITER``; the lines of a text file are asked for one by one, because a file that is iterated
     over does not tell its position."""
@@ -245,6 +253,7 @@ def functions() -> dict[str, Any]:
         ".aexit": aexit,
         ".slice": builtins.slice,
         ".merge": merge,
+        ".converted": Converted,
         ".visible": visible,
         ".is_match": is_match,
         ".star": Star,

@@ -7,6 +7,7 @@ named too, by numbers of their own (see `parts`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
@@ -141,7 +142,15 @@ class Savable:
     def _tried(self, manager: Any) -> tuple[Any, int | None]:
         # one that the user wants restored keeps the rest from being saved if it cannot be
         is_part = isinstance(manager, Persisted) or isinstance(failure(manager), (NotEnteredAgain, NoneType))
-        return manager, None if is_part else next(self._numbers)
+        return manager, None if is_part or _is_filled(manager) else next(self._numbers)
+
+
+def _is_filled(manager: Any) -> bool:
+    """Whether a manager holds what was entered or registered since it was entered: entered again, it
+    would be empty."""
+    return isinstance(manager, (contextlib.ExitStack, contextlib.AsyncExitStack)) and bool(
+        manager._exit_callbacks  # type: ignore[union-attr]
+    )
 
 
 class Outside:

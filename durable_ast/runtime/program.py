@@ -17,7 +17,7 @@ from ..errors import AlreadyDurableException, NoSourceCodeException
 from ..state.snapshot import importable
 from .awaiting import plans_for
 from .call_stack import FunctionCall
-from .debugging import step_over_library
+from .debugging import step_over_library, unwatched
 from .defaults import default_backend
 from .frames import captured_start
 from .functions import Frame, function_of
@@ -175,7 +175,7 @@ class DurableProgram(Generic[P, R]):
     def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Refuse wrong arguments where the call stands, as Python does."""
         if args or kwargs:  # without any, an instance that exists goes on
-            self.frame(*args, **kwargs).close()
+            unwatched(self.frame(*args, **kwargs).close)
 
     async def _run(
         self,

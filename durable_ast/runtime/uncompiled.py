@@ -16,7 +16,7 @@ from ..compiler.constructs import Around, InAsyncWith, InFinal, InHandler, InLoo
 from ..compiler.kinds import Leaving, PointKind
 from ..compiler.lowered import Point
 from ..compiler.names import OPERAND
-from ..compiler.value_stack import Slot, position_at, stacks, suspended_at
+from ..compiler.value_stack import Slot, position_at, stacks, suspended_at, yields_itself
 from .functions import Function
 
 if TYPE_CHECKING:
@@ -46,16 +46,16 @@ def plain_state(function: Function, generator: Generator, frame: FrameType, code
 
 
 def _point(function: Function, code: CodeType, offset: int) -> Point:
-    points = function.compiled.lowered.points
+    itself = yields_itself(code, offset)
+    points = [point for point in function.compiled.lowered.points if (point.kind is PointKind.YIELD) is itself]
     line, end_line, column, end_column = position_at(code, offset)
     for point in points:
         place = point.origin
         where = (place.lineno, place.end_lineno, place.col_offset, place.end_col_offset)  # type: ignore[attr-defined]
         if where == (line, end_line, column, end_column):
             return point
-    kinds = [point for point in points if point.kind is not PointKind.PAUSE]
-    if len(kinds) == 1:
-        return kinds[0]
+    if itself and len(points) == 1:
+        return points[0]  # that of a generator expression may have another place
     raise TypeError(f"cannot save {code.co_qualname}(): it stands where its source has no point, in line {line}")
 
 

@@ -32,10 +32,11 @@ def compiling() -> Table:
     """Compile functions of some lengths, each for the first time."""
     rows = []
     for length in LENGTHS:
-        functions = [_function(length, number) for number in range(3)]
+        repeats = max(3, 1_000 // length)
+        functions = [_function(length, number) for number in range(repeats)]
         nodes = sum(1 for _ in ast.walk(ast.parse(_text(length))))
         waiting = iter(functions)
-        seconds = fastest(lambda waiting=waiting: _compile(next(waiting)), repeats=3, clock=process_time)
+        seconds = fastest(lambda waiting=waiting: _compile(next(waiting)), repeats=repeats, clock=process_time)
         rows.append(Row(f"{length} lines", f"{seconds * 1e3:.1f} ms", f"{seconds / nodes * 1e6:.1f} us"))
     return Table("Compiling a function", "per node of its tree, finding its source included", rows)
 

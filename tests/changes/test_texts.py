@@ -22,10 +22,10 @@ class Watching(InMemoryStateStore):
         super().__init__()
         self.kept, self.unknown, self.commits = set(), [], 0
 
-    async def keep_source(self, version, text):
+    async def keep_sources(self, texts):
         await asyncio.sleep(0)
-        await super().keep_source(version, text)
-        self.kept.add(version)
+        await super().keep_sources(texts)
+        self.kept.update(texts)
 
     def commit(self, record, consumed, flush, parts=(), outbox=()):
         found = versions_in([data for data in (record.state, *dict(parts).values()) if data is not None])

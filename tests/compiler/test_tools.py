@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 from durable_ast import DurableBackend, make_durable
-from tests.effects import fail, step
+from tests.effects import agenerated, fail, step
 
 HERE = Path(__file__).name
 
@@ -188,3 +188,53 @@ async def test_who_gives_nodes_a_parent_marks_the_operators_of_all_trees():
     finally:
         for node in marked:
             vars(node).pop("parent", None)
+
+
+async def loops(order):
+    """Variables that are shared, and ways out of loops."""
+    total = 0
+
+    def add(value):
+        nonlocal total
+        total += value
+
+    for item in order:
+        add(await step(item))
+    else:
+        add(1)
+    for item in order:
+        if await step(item):
+            break
+    async for item in agenerated(*order):
+        add(item)
+        break
+    return total
+
+
+async def sequence_of(call):
+    """The lines and exceptions that a tracer sees in this file, in order."""
+    seen = []
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename != __file__:
+            return None
+        if event in ("line", "exception") and frame.f_code.co_name != "durably":
+            seen.append((event, frame.f_code.co_name, frame.f_lineno))
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        await call
+    finally:
+        sys.settrace(before)
+    return seen
+
+
+async def test_who_steps_through_loops_sees_each_line_as_often_as_in_plain_code():
+    async def around(order):
+        return await loops(order)
+
+    await durably(around, [1, 2])  # compiled before it is traced
+    plainly = await sequence_of(around([1, 2]))
+    assert await sequence_of(durably(around, [1, 2])) == plainly

@@ -174,3 +174,15 @@ async def test_one_that_is_asked_by_hand_stands_in_constructs_that_await():
         items.append(item)
         await step(("after", item))
     return items
+
+
+@everywhere()
+async def test_generator_expressions_that_are_asked_by_hand():
+    amount = 10
+    added = (x + amount async for x in agenerated(1, 2, 3))
+    awaited = (await step(x) for x in (4, 5, 6))
+    out = [await anext(added), await anext(awaited)]
+    await step("held")
+    out += [await anext(added), await anext(awaited)]
+    amount = await step(20)
+    return [*out, [x async for x in added], [x async for x in awaited]]

@@ -167,6 +167,27 @@ async def test_notes_and_attributes():
 
 
 @everywhere()
+async def test_exceptions_that_refer_to_each_other():
+    try:
+        try:
+            raise ValueError("a")
+        except ValueError as error:
+            first = error
+            await step(1)
+            raise KeyError("b") from error
+    except KeyError as error:
+        error.itself, first.other = error, error
+        first.args = ("a", [error])
+        await step(2)
+        try:
+            raise error.__cause__
+        except ValueError as again:
+            await step(3)
+            links = again.other.itself is again.other, again.args[1][0] is again.other, again.__context__ is error
+            return again is first, links, repr(again.__context__.__cause__ is again)
+
+
+@everywhere()
 async def test_builtin_fields_of_exceptions():
     out = []
     for error in (

@@ -106,6 +106,25 @@ async def test_formatted_strings():
     return f"{note('a')!r:>5}|{await step('b')}|{note(2.5):{await step(width)}.{note(2)}f}|{note('c')}"
 
 
+class Shown:
+    """Tells when it is shown."""
+
+    def __repr__(self):
+        return note("shown")
+
+
+@everywhere(8)
+async def test_a_conversion_beside_a_format_that_awaits(width):  # since Python 3.13 it comes first
+    return f"{Shown()!r:>{await step(width)}}|{await step(1)!r:{note('<')}{await step(3)}}|{Shown()!s}"
+
+
+@everywhere()
+async def test_what_is_converted_beside_a_format_that_awaits_is_converted_once():
+    return (
+        f"{'ä'!r:>{await step(8)}}|{await step('ö')!a:{note('<')}{await step(9)}}|{[await step('ü')]!s:{await step(9)}}"
+    )
+
+
 @everywhere()
 async def test_displays():
     return (

@@ -4,9 +4,13 @@ import contextlib
 import io
 import os
 import sys
+import warnings
 
-from tests.effects import AsyncManager, Manager, fail, note, step, turn
-from tests.everywhere import check, everywhere
+import pytest
+
+from durable_ast import DurableBackend, NotPersistableWarning, make_durable
+from tests.effects import LOG, AsyncManager, Manager, fail, note, step, turn
+from tests.everywhere import RecordingStore, check, everywhere
 
 
 @everywhere()
@@ -128,6 +132,35 @@ async def test_output_to_what_must_not_be_asked():
             print("a")
         except RuntimeError as error:
             return str(error)
+
+
+class Unsaved(Manager):
+    """A manager that cannot be saved."""
+
+    def __reduce__(self):
+        raise TypeError("not this one")
+
+
+async def test_an_exit_stack_that_cannot_be_saved_is_not_emptied():
+    async def program():
+        with contextlib.ExitStack() as stack:
+            stack.callback(note, "callback")
+            stack.enter_context(Unsaved("unsaved"))
+            await step(1)
+            await step(2)
+        return await step(3)
+
+    store = RecordingStore()
+    with pytest.warns(NotPersistableWarning, match="An exit stack cannot enter again what it has entered"):
+        expected = await make_durable(program)(orchestration_backend=DurableBackend(store), instance_id="it")
+    log = list(LOG)
+    for executed, state in store.states:
+        LOG.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotPersistableWarning)
+            backend = DurableBackend(RecordingStore(state))
+            assert await make_durable(program)(orchestration_backend=backend, instance_id="it") == expected
+        assert log[executed:] == LOG
 
 
 @everywhere()

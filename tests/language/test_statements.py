@@ -428,6 +428,33 @@ async def test_methods():
     return await d.greet("hi"), await d.secret(), await Derived.pure(3), await d.pure(4)
 
 
+class Named:
+    """Its methods call it by its name."""
+
+    made = 0
+
+    async def count(self):
+        Named.made += 1
+        await step(Named.made)
+        return Named.made, (lambda: Named.__name__)(), isinstance(self, Named)
+
+    class Inner:
+        async def name(self):
+            await step(1)
+            return Named.Inner.__name__
+
+
+@everywhere()
+async def test_methods_that_name_their_class():
+    class Local:
+        async def name(self):
+            await step(1)
+            return Local.__name__, await Named.Inner().name()
+
+    Named.made = 0
+    return await Named().count(), await Local().name()
+
+
 @everywhere(1, 2)
 async def test_signatures(a, /, b, c=3, *args, d, e=5, **kwargs):
     await step(a)
