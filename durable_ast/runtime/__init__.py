@@ -11,6 +11,7 @@ def link() -> None:
         files,
         instances,
         iterators,
+        itertools_objects,
         process_settings,
         shadows,
         standard,
@@ -22,9 +23,9 @@ def link() -> None:
     from .program import DurableProgram
     from .steps import Step
 
-    for module in (caught_warnings, classes, decimals, exceptions, files, instances, iterators, shadows):
+    for module in (caught_warnings, classes, decimals, exceptions, files, instances, iterators, itertools_objects):
         module.register_all()
-    for module in (process_settings, standard, synchronization, tracebacks, type_variables):
+    for module in (process_settings, shadows, standard, synchronization, tracebacks, type_variables):
         module.register_all()
     linking.bind()
     reducers.register_all()

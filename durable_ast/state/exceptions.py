@@ -15,6 +15,7 @@ import contextlib
 import copyreg
 import functools
 import importlib
+import threading
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
@@ -50,15 +51,32 @@ def reduce_exception(error: BaseException) -> Reduced:
     """What the pickler saves for an exception."""
     attributes = _attributes(error)
     parts = (error.args, attributes)
-    is_whole = failure(parts) is None
+    is_whole = id(error) in _tried.errors
     if not is_whole:
-        parts = (
-            tuple(map(_or_stand_in, error.args)),
-            {name: _or_stand_in(value) for name, value in attributes.items()},
-        )
+        _tried.errors.add(id(error))
+        try:
+            is_whole = failure(parts) is None
+            if not is_whole:
+                parts = (
+                    tuple(map(_or_stand_in, error.args)),
+                    {name: _or_stand_in(value) for name, value in attributes.items()},
+                )
+        finally:
+            _tried.errors.discard(id(error))
     make, args = _way_to_make(error, parts[0], is_whole)
     links = {name: getattr(error, name) for name in _LINKS if getattr(error, name)}
     return make, args, (parts[1], links, error.__traceback__), None, None, _fill
+
+
+class _Tried(threading.local):
+    """The exceptions whose parts this thread is about to try, by id: one that is met again among its own
+    parts is tried already."""
+
+    def __init__(self) -> None:
+        self.errors: set[int] = set()
+
+
+_tried = _Tried()
 
 
 def _way_to_make(error: BaseException, args: tuple[Any, ...], is_whole: bool) -> tuple[Any, tuple[Any, ...]]:
