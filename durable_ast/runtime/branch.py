@@ -223,7 +223,10 @@ class Branch:
         if self.saves_steps:
             saving = self.checkpoint(("value", value), sys._getframe(1))
             if saving is not None:
-                await self.saved(saving)
+                try:  # as `saved` does, which would be one more coroutine for each step
+                    await saving
+                except (DurableError, asyncio.CancelledError) as error:
+                    await self._interrupted(error)
         return value
 
     def begin_step(self, caller: FrameType, name: str, attempt: int) -> Scope:
@@ -419,9 +422,14 @@ class Branch:
         """Wait until a checkpoint is written; if it cannot be, the branch stops."""
         try:
             await saving
-        except DurableError as error:
+        except (DurableError, asyncio.CancelledError) as error:
+            await self._interrupted(error)
+
+    async def _interrupted(self, error: DurableError | asyncio.CancelledError) -> None:
+        """Something came in between while a checkpoint was written."""
+        if isinstance(error, DurableError):
             await self.stop(error)
-        except asyncio.CancelledError as error:
+        else:
             self.cancel_later(error)
 
     def cancel_later(self, error: asyncio.CancelledError) -> None:

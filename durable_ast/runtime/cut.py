@@ -336,7 +336,7 @@ def record_of(state: State, graph: Graph, before: bytes | None = None) -> bytes:
         sorted(graph.spare),
     ]
     header = json.dumps(facts).encode()
-    return MARK + snapshot.sealed(len(header).to_bytes(4, "little") + header + (before or b"") + graph.data)
+    return MARK + snapshot.sealed(len(header).to_bytes(4, "little"), header, before or b"", graph.data)
 
 
 def header_of(data: bytes) -> Header:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
-from ..errors import PauseForEventException
+from ..errors import CorruptStateError, PauseForEventException
 from ..state import resources, snapshot
 from ..state.history import History
 from ..state.known_classes import as_they_are, given
@@ -518,8 +518,13 @@ _START = b""
 
 
 def outcome_of(record: Record) -> Any:
-    """The result of an instance that has ended; its error is raised."""
-    assert record.outcome is not None
+    """The result of an instance that has ended; its error is raised.
+
+    Raises:
+        CorruptStateError: what is stored of it is damaged.
+    """
+    if record.outcome is None:
+        raise CorruptStateError(f"instance {record.instance_id!r} is {record.status}, and its outcome is missing")
     kind, value = given(record.outcome)
     if kind == "error":
         raise value

@@ -12,15 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import CellType
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..state import snapshot
 from .branch import Branch
 from .call_stack import CallStack
 from .cut import SHARED, Errors, Graph, Line, State, before_of, capture, dump, header_of, key_of, record_of
-from .lost import Entered, Lost, Name, Outside, names_of
+from .entered_managers import EnteredManagers
+from .holdings import Holdings, Part
+from .lost import Entered, Lost, Outside
 from .shared import dumps as dumps_shared
 from .versions import UNKNOWN, Versions
 
@@ -39,32 +39,11 @@ class Unsaved(Exception):
         self.stack = CallStack(state.calls, state.waiting, state.flights)
 
 
-@dataclass(slots=True, eq=False)
-class _Part:
-    """What is in the record of a branch.
-
-    Attributes:
-        objects: the objects that can change, by id; they are kept alive, so the ids stay theirs.
-        cells: variables that nobody in it may read, by id.
-        numbers: the shared objects that it refers to.
-        spare: those that it names though it does not refer to them.
-        opens: the lost managers that it has entered, by number.
-        uses: those of others that it refers to.
-    """
-
-    objects: dict[int, Any] = field(default_factory=dict)
-    cells: dict[int, CellType] = field(default_factory=dict)
-    numbers: frozenset[int] = frozenset()
-    spare: frozenset[int] = frozenset()
-    opens: frozenset[int] = frozenset()
-    uses: frozenset[int] = frozenset()
-
-
 @dataclass(frozen=True, slots=True)
 class _Before:
     """What is stored of a branch that is being written."""
 
-    part: _Part
+    part: Part
     last: bytes | None
     errors: Errors
 
@@ -93,23 +72,12 @@ class Parts:
 
     def __init__(self) -> None:
         self.moved: set[Branch] = set()
-        self._parts: dict[Branch, _Part] = {}
-        self._owner: dict[int, Branch | None] = {}
-        """Whose record an object is in, by its id; None for the record of what is shared."""
-        self._spare_in: dict[int, set[Branch]] = {}
-        self._shared: dict[int, Any] = {}
-        self._numbers: dict[int, int] = {}
-        self._uses: Counter[int] = Counter()
-        self._next = 1
-        self._in_shared: dict[int, Any] = {}
+        self._holdings = Holdings()
         self._versions = Versions()
         self._written_at: dict[Branch, int] = {}
         self._stages: dict[int, int] = {}
         """The highest lost manager that a shared object needs, by number."""
-        self._lost: dict[Branch, list[Lost]] = {}
-        self._entered: dict[Branch, list[Entered]] = {}
-        self._managers: dict[int, Name] = {}
-        """The names of lost managers and of what they gave, by id; the objects are kept alive."""
+        self._managers = EnteredManagers()
         self._before_write: dict[Branch, _Before] = {}
         """What is stored of the branches that are being written."""
 
@@ -151,15 +119,15 @@ class Parts:
             else:
                 records[branch] = data
                 queue.update(dict.fromkeys(again))
-            if not queue and self._shared:
+            if not queue and self._holdings.shared:
                 drawn_in = self.moved & self._sharing() - from_the_start - {failure.branch for failure in failures}
                 queue.update(dict.fromkeys(drawn_in))
             if not queue:
                 try:
                     shared, again = self._write_shared()
                 except Exception as error:
-                    names = Outside(self._managers)
-                    for branch in [branch for branch in records if self._parts[branch].numbers]:
+                    names = Outside(self._managers.names)
+                    for branch in [branch for branch in records if self._holdings.of(branch).numbers]:
                         del records[branch]
                         failures.append(Unsaved(branch, _state(branch), error, names))
                     break
@@ -175,7 +143,7 @@ class Parts:
         self._take_back(dropped)
         self._written_at.update(dict.fromkeys(self._before_write, self._versions.number))
         sharing = {branch: kept.last for branch, kept in self._before_write.items() if self._numbers_of(branch)}
-        self._versions.note(() if self._versions.shared is None else self._shared.keys(), sharing, finished)
+        self._versions.note(() if self._versions.shared is None else self._holdings.shared, sharing, finished)
         return Written(written, failures, dropped)
 
     def _dropped(self, failed: set[Branch], records: dict[Branch, bytes], shared: bytes | None) -> set[Branch]:
@@ -188,13 +156,13 @@ class Parts:
             before = [self._stored(branch) for branch in dropped]
             named = {number for part in before for number in part.uses}
             stored = {number for part in before for number in part.opens}
-            entered = {item.number for branch in dropped for item in self._entered.get(branch, ())} - stored
+            entered = {number for branch in dropped for number in self._managers.entered(branch)} - stored
             more = {
                 branch
                 for branch in records.keys() - dropped
                 if (is_torn and self._numbers_of(branch))
-                or self._stored(branch).opens - self._parts[branch].opens & named
-                or self._parts[branch].uses & entered
+                or self._stored(branch).opens - self._holdings.of(branch).opens & named
+                or self._holdings.of(branch).uses & entered
             }
             if not more:
                 return dropped
@@ -202,13 +170,12 @@ class Parts:
 
     def _numbers_of(self, branch: Branch) -> frozenset[int]:
         """The shared objects that a branch refers to, or has referred to as it is stored."""
-        now = self._parts.get(branch)
-        return self._stored(branch).numbers | (frozenset() if now is None else now.numbers)
+        return self._stored(branch).numbers | self._holdings.of(branch).numbers
 
-    def _stored(self, branch: Branch) -> _Part:
+    def _stored(self, branch: Branch) -> Part:
         """What is in the stored record of a branch."""
         before = self._before_write.get(branch)
-        return self._parts.get(branch, _Part()) if before is None else before.part
+        return self._holdings.of(branch) if before is None else before.part
 
     def _take_back(self, branches: Iterable[Branch]) -> None:
         """What was to be written for these branches is not stored."""
@@ -216,9 +183,9 @@ class Parts:
             before = self._before_write.pop(branch, None)
             line = _line(branch)
             if before is not None:
-                self._replace(branch, before.part)
-                self._uses.subtract(line.errors.held)
-                self._uses.update(before.errors.held)
+                self._holdings.put(branch, before.part)
+                self._holdings.use_no_more(line.errors.held)
+                self._holdings.use(before.errors.held)
                 line.last, line.errors = before.last, before.errors
             self.moved.add(branch)
             if not line.ended:
@@ -235,7 +202,7 @@ class Parts:
         has finished anything with that since."""
         causes = {id(each): each for each in _all_in(error)}
         back: dict[Branch, bytes] = {}
-        for branch in self._parts:
+        for branch in self._holdings.parts:
             line = _line(branch)
             is_cancelled = line.ended and isinstance(line.waiting[1], asyncio.CancelledError)
             if line.errors.before is not None and (line.errors.newest & causes.keys() or is_cancelled):
@@ -243,57 +210,52 @@ class Parts:
         together = self._versions.as_of_before(back)
         if together is not None:
             return together
-        there = self._shared.keys()
+        there = self._holdings.shared.keys()
         return {key_of(_line(branch).number): data for branch, data in back.items() if header_of(data).shared <= there}
 
     @property
     def has_errors(self) -> bool:
         """Whether there are records to go back to."""
-        return any(_line(branch).errors.before is not None for branch in self._parts)
+        return any(_line(branch).errors.before is not None for branch in self._holdings.parts)
 
     def forget(self, branch: Branch) -> str | None:
         """A branch that nobody refers to any more; gives the name of its record, if it has one."""
-        part = self._parts.get(branch)
-        if part is None:
+        if branch not in self._holdings.parts:
             return None
-        self._replace(branch, _Part())
-        del self._parts[branch]
+        self._holdings.remove(branch)
         self._written_at.pop(branch, None)
-        self._lost.pop(branch, None)
-        self._entered.pop(branch, None)
+        self._managers.forget(branch)
         self.moved.discard(branch)
         return key_of(_line(branch).number)
 
     def adopt(self, data: bytes, numbers: frozenset[int]) -> None:
         """What is shared is restored from this record, which holds objects of these numbers."""
-        self._next = max(numbers) + 1
+        self._holdings.adopt_numbers(numbers)
         self._versions.adopt(data, numbers)
 
     def adopt_objects(self, shared: Mapping[int, Any]) -> None:
         """These were read from it so far, by number."""
-        for number, obj in shared.items():
-            self._shared[number], self._numbers[id(obj)] = obj, number
+        self._holdings.adopt(shared)
 
     def adopt_branch(self, branch: Branch, data: bytes) -> None:
         """A branch will be restored from this record."""
         header, before = header_of(data), before_of(data)
         uses = frozenset(number for needs in header.needs for number in needs.managers)
-        self._replace(
-            branch, _Part(numbers=header.shared, spare=header.spare, opens=frozenset(header.opens), uses=uses)
+        self._holdings.put(
+            branch, Part(numbers=header.shared, spare=header.spare, opens=frozenset(header.opens), uses=uses)
         )
         held = frozenset[int]() if before is None else header_of(before).shared
-        self._uses.update(held)
+        self._holdings.use(held)
         line = _line(branch)
         line.last, line.errors = data, Errors({}, before=before, held=held, since=UNKNOWN, until=UNKNOWN)
 
     def found(self, number: int) -> Any:
         """The shared object of a number."""
-        return self._shared[number]
+        return self._holdings.shared[number]
 
     def enters(self, branch: Branch, number: int, manager: Any, given: Any) -> None:
         """A restored branch has entered a lost manager again."""
-        self._entered.setdefault(branch, []).append(Entered(number, manager, given))
-        self._managers = self._named_managers()
+        self._managers.add(branch, Entered(number, manager, given))
 
     # managers
 
@@ -303,28 +265,19 @@ class Parts:
         if branch in noted:
             return []
         noted.add(branch)
-        calls = _captured(branch).calls
-        lost = branch.savable.lost(calls) if any(call.managers for call in calls) else []
-        left = {item.number for item in self._entered.get(branch, ())} - {item.number for item in lost}
-        if not lost and not left:
-            return []
-        self._lost[branch], self._entered[branch] = lost, [*lost]
-        self._managers = self._named_managers()
-        return [other for other, part in self._parts.items() if part.uses & left]
-
-    def _named_managers(self) -> dict[int, Name]:
-        return names_of(item for items in self._entered.values() for item in items)
+        left = self._managers.note(branch, _captured(branch).calls)
+        return [other for other, part in self._holdings.parts.items() if part.uses & left]
 
     def _entered_meanwhile(self, noted: set[Branch]) -> list[Branch]:
         """The branches that have entered lost managers since they were saved, and are not noted."""
-        known = {item.number for items in self._entered.values() for item in items}
+        known = self._managers.known()
         moved = [branch for branch in self.moved - noted if not _line(branch).ended]
         for branch in moved:
             self._note_managers(branch, noted)
-        return [branch for branch in moved if any(item.number not in known for item in self._entered.get(branch, ()))]
+        return [branch for branch in moved if not self._managers.entered(branch) <= known]
 
     def _outside(self) -> Outside:
-        return Outside(self._managers, self._numbers, lambda number: self._stages.get(number, 0))
+        return Outside(self._managers.names, self._holdings.numbers, lambda number: self._stages.get(number, 0))
 
     # one record
 
@@ -335,7 +288,7 @@ class Parts:
         self.moved.discard(branch)
         outside = self._outside()
         try:
-            graph = dump(state, outside, self._lost.get(branch, ()))
+            graph = dump(state, outside, self._managers.lost(branch))
         except Exception as error:
             raise Unsaved(branch, state, error, outside) from error
         return self._keep(branch, state, graph, tries)
@@ -344,40 +297,22 @@ class Parts:
         """The record with a graph; see `_write`."""
         line = _line(branch)
         objects = graph.objects
-        inside = (*objects.values(), *(self._shared[number] for number in graph.shared))
+        shared = self._holdings.shared
+        inside = (*objects.values(), *(shared[number] for number in graph.shared))
         errors = {id(obj): obj for obj in inside if isinstance(obj, BaseException)}
         if branch not in self._before_write:
-            self._before_write[branch] = _Before(self._parts.get(branch, _Part()), line.last, line.errors)
+            self._before_write[branch] = _Before(self._holdings.of(branch), line.last, line.errors)
         self._note_errors(branch, errors)
         line.last = data = record_of(state, graph, line.errors.before)
-        for key in objects.keys() & self._numbers.keys():
+        for key in objects.keys() & self._holdings.numbers.keys():
             del objects[key]
-        again: dict[Branch, None] = {}
         tries[branch] += 1
-        owner, spare_in = self._owner, self._spare_in
-        for key, obj in (*objects.items(), *graph.cells.items()):
-            if owner.get(key, branch) is branch and key not in spare_in:
-                continue  # as nearly all of them
-            holders = self._holders(key, branch, is_spare=key in graph.cells)
-            if not holders or snapshot.is_global(obj):
-                continue
-            self._share(obj)
-            again.update(dict.fromkeys([branch, *(holder for holder in holders if holder is not None)]))
-            if tries[branch] < _AT_ONCE:
-                break
+        at_once = 1 if tries[branch] < _AT_ONCE else len(objects) + len(graph.cells)
+        again = self._holdings.share_of(branch, objects, graph.cells, at_once)
         uses = frozenset(number for needs in graph.needs for number in needs.managers)
-        self._replace(
-            branch,
-            _Part(
-                {} if again else objects,
-                {} if again else graph.cells,
-                graph.shared,
-                graph.spare,
-                frozenset(graph.opens),
-                uses,
-            ),
-        )
-        return data, list(again)
+        held = ({}, {}) if again else (objects, graph.cells)
+        self._holdings.put(branch, Part(*held, graph.shared, graph.spare, frozenset(graph.opens), uses))
+        return data, again
 
     def _from_the_start(self, branch: Branch, tries: Counter[Branch]) -> tuple[bytes, list[Branch]] | None:
         """The record of a branch that was never saved, and cannot be as it stands, as it was before it
@@ -392,35 +327,25 @@ class Parts:
         self.moved.add(branch)
         return self._keep(branch, line.first, graph, tries)
 
-    def _holders(self, key: int, branch: Branch | None, *, is_spare: bool) -> list[Branch | None]:
-        """In which other records an object is; None for that of what is shared.  Where it is but a
-        spare cell, those do not count for which it is no more than that."""
-        holders: list[Branch | None] = []
-        if self._owner.get(key, branch) is not branch:
-            holders.append(self._owner[key])
-        if not is_spare:
-            holders.extend(self._spare_in.get(key, set()) - {branch})
-        return holders
-
     def _note_errors(self, branch: Branch, errors: dict[int, BaseException]) -> None:
         """These exceptions are in the next record of a branch: if there are new ones, the last record
         is what to go back to; if none of the newest are left, nothing is."""
         line, stored = _line(branch), self._before_write[branch].errors
         new = errors.keys() - stored.inside.keys()
-        self._uses.subtract(line.errors.held)
+        self._holdings.use_no_more(line.errors.held)
         if not new and stored.newest & errors.keys():
             line.errors = replace(stored, inside=errors)
         else:
             found = self._before(branch) if new else Errors({})
             line.errors = replace(found, inside=errors, newest=frozenset(new))
-        self._uses.update(line.errors.held)
+        self._holdings.use(line.errors.held)
 
     def _before(self, branch: Branch) -> Errors:
         """What to go back to from an error that has just come."""
         line, state, now = _line(branch), _state(branch), self._versions.number
         if state.waiting[0] == "error" and line.begun is not None and not line.ended:
             flights = [flight for flight in state.flights if flight is not state.waiting[1]]
-            begun = self._record(replace(state, waiting=line.begun, flights=flights), self._lost.get(branch, ()))
+            begun = self._record(replace(state, waiting=line.begun, flights=flights), self._managers.lost(branch))
             if begun is not None:
                 return Errors({}, before=begun[0], held=begun[1], since=now, until=now)
         stored = self._before_write[branch]
@@ -437,98 +362,63 @@ class Parts:
         except Exception:
             return None  # then another branch has to begin it again
 
-    def _share(self, obj: Any) -> None:
-        if id(obj) in self._numbers:
-            return
-        number, self._next = self._next, self._next + 1
-        self._shared[number], self._numbers[id(obj)] = obj, number
-
-    def _replace(self, branch: Branch, part: _Part) -> None:
-        """What is in the record of a branch from now on."""
-        before = self._parts.get(branch)
-        if before is not None:
-            for key in before.objects:
-                if self._owner.get(key) is branch:
-                    del self._owner[key]
-            for key in before.cells:
-                self._spare_in[key].discard(branch)
-                if not self._spare_in[key]:
-                    del self._spare_in[key]
-            self._uses.subtract(before.numbers)
-        self._parts[branch] = part
-        self._owner.update(dict.fromkeys(part.objects, branch))
-        for key in part.cells:
-            self._spare_in.setdefault(key, set()).add(branch)
-        self._uses.update(part.numbers)
-
     def _sharing(self) -> set[Branch]:
-        return {branch for branch in self.moved if branch in self._parts and self._parts[branch].numbers}
+        return {branch for branch in self.moved if self._holdings.of(branch).numbers}
 
     # what is shared
 
     def _write_shared(self, forgotten: frozenset[int] = frozenset()) -> tuple[bytes | None, list[Branch]]:
         """The record of what is shared, and the branches that hold something of it as their own, or
         name what is forgotten."""
+        holdings = self._holdings
         unused = forgotten | self._forget_unused()
-        for key in self._in_shared:
-            if self._owner.get(key, ...) is None:
-                del self._owner[key]
-        self._in_shared = {}
-        named = [branch for branch, part in self._parts.items() if part.spare & unused] if unused else []
-        if named or not self._shared:
+        holdings.put_shared({})
+        named = holdings.naming(unused)
+        if named or not holdings.shared:
             return None, named
         try:
-            data, objects, stages = self._dump_shared(self._shared)
+            data, objects, stages = self._dump_shared(holdings.shared)
         except Exception:
             unused = self._forget_held()
             if not unused:
                 raise
             return self._write_shared(unused)
-        changed = {number for number in self._shared if stages.get(number, 0) != self._stages.get(number, 0)}
+        changed = {number for number in holdings.shared if stages.get(number, 0) != self._stages.get(number, 0)}
         self._stages = stages
-        again: dict[Branch, None] = {}
-        if changed:  # who enters managers has these in another stage now
-            again.update(
-                (branch, None) for branch, part in self._parts.items() if part.opens and part.numbers & changed
-            )
-        for key, obj in objects.items():
-            holders = self._holders(key, None, is_spare=False)
-            if holders and not snapshot.is_global(obj):
-                self._share(obj)
-                again.update((holder, None) for holder in holders if holder is not None)
+        # who enters managers has what has changed in another stage now
+        entering = [branch for branch, part in holdings.parts.items() if part.opens and part.numbers & changed]
+        again = [*dict.fromkeys([*entering, *holdings.share_in_shared(objects)])]
         if not again:
-            self._in_shared = objects
-            self._owner.update(dict.fromkeys(objects))
-        return data, list(again)
+            holdings.put_shared(objects)
+        return data, again
 
     def _forget_held(self) -> frozenset[int]:
         """Forget what only records to go back to refer to; gives what that was."""
-        for branch in self._parts:
+        for branch in self._holdings.parts:
             line = _line(branch)
-            self._uses.subtract(line.errors.held)
+            self._holdings.use_no_more(line.errors.held)
             line.errors = replace(line.errors, held=frozenset())
         return self._forget_unused()
 
     def _dump_shared(self, shared: Mapping[int, Any]) -> tuple[bytes, dict[int, Any], dict[int, int]]:
-        return dumps_shared(shared, Outside(self._managers))
+        return dumps_shared(shared, Outside(self._managers.names))
 
     def _forget_unused(self) -> frozenset[int]:
         """Forget what no branch refers to, nor anything that is shared and not forgotten."""
-        unused = frozenset(number for number in self._shared if self._uses[number] <= 0)
-        if unused and len(unused) < len(self._shared):
-            unused -= self._reached(self._shared.keys() - unused)
-        for number in unused:
-            del self._numbers[id(self._shared.pop(number))]
-            del self._uses[number]
+        shared, unused = self._holdings.shared, self._holdings.unused()
+        if unused and len(unused) < len(shared):
+            unused -= self._reached(shared.keys() - unused)
+        self._holdings.forget(unused)
         return unused
 
     def _reached(self, numbers: Collection[int]) -> frozenset[int]:
         """The shared objects that these refer to."""
+        shared, numbered = self._holdings.shared, self._holdings.numbers
         try:
-            _, objects, _ = self._dump_shared({number: self._shared[number] for number in numbers})
+            _, objects, _ = self._dump_shared({number: shared[number] for number in numbers})
         except Exception:
             return frozenset()  # it will be found out what of them cannot be saved
-        return frozenset(number for key, number in self._numbers.items() if key in objects)
+        return frozenset(number for key, number in numbered.items() if key in objects)
 
 
 def _all_in(error: BaseException | None) -> list[BaseException]:

@@ -69,7 +69,7 @@ def dumps(shared: Mapping[int, Any], outside: Outside) -> tuple[bytes, dict[int,
         pickler.dump((part, put_off.take(stage)))
         facts.append((sorted(Needs.of(outside.used).managers), mine))
     header = json.dumps([sorted(cells.values()), facts]).encode()
-    data = MARK + snapshot.sealed(len(header).to_bytes(4, "little") + header + file.getbuffer())
+    data = MARK + snapshot.sealed(len(header).to_bytes(4, "little"), header, file.getbuffer())
     noted = {**snapshot.noted(pickler), **{id(cell): cell for cell in shared.values() if id(cell) in cells}}
     reached = {number: 0 if id(shared[number]) in cells else stage for number, stage in stages.items()}
     return data, noted, reached

@@ -59,8 +59,7 @@ async def keep(store: InstanceStore) -> None:
 async def _give(store: InstanceStore) -> None:
     first = kept_by(store)
     new = list(noted.items())[first:]
-    for version, source in new:
-        await store.keep_source(version, stored_form(source))
+    await store.keep_sources({version: stored_form(source) for version, source in new})
     _given[store] = max(first + len(new), kept_by(store))
 
 

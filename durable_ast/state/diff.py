@@ -6,6 +6,7 @@ what is compared with what, or where the outcome is kept; see `delta` and `histo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -13,6 +14,8 @@ from ..errors import CorruptStateError
 
 _ANCHORS = (1024, 256, 24)
 """How many bytes that are found again tell that two places are the same, best first."""
+_PLACES = (8, 4, 12, 2, 14, 6, 10, 1, 15, 3, 13, 5, 11)
+"""Where such bytes are taken from, in sixteenths."""
 _NEAR = 4_096
 """How many bytes what is found again may have been moved by, beyond what the lengths say: where something
 before it has gone and something behind it has come, the lengths know of the difference only."""
@@ -20,6 +23,10 @@ _STEP = 65_536
 """How many bytes are compared at a time, at first."""
 _NARROW = 1_024
 """How many bytes are compared as one number."""
+_RARE = 16
+"""At most one byte of so many differs where nothing was moved."""
+_DIFFERENT = re.compile(rb"[^\0]+(?:\0{1,3}[^\0]+)*")
+"""Bytes that differ; what is the same between two of them costs less than beginning again."""
 _SMALL = 64
 """What is not worth to be compared any further."""
 
@@ -65,9 +72,14 @@ def _compare(old: bytes, old_start: int, old_end: int, new: bytes, start: int, e
         return
     most = min(old_end - old_start, end - start)
     if most > _SMALL:
+        if old_end - old_start == end - start:
+            in_place = _in_place(old[old_start:old_end], new[start:end])
+            if in_place is not None:
+                hunks += [(old_start + place, length, changed) for place, length, changed in in_place]
+                return
         for size in (size for size in _ANCHORS if 2 * size < most):  # what is long is hardly anywhere else by chance
-            for eighth in (4, 2, 6, 1, 7):
-                middle = old_start + (old_end - old_start) * eighth // 8
+            for place in _PLACES:
+                middle = old_start + (old_end - old_start) * place // 16
                 anchor = old[middle : middle + size]
                 found = _again(anchor, new, start, end, middle - old_start + start, middle - old_end + end)
                 if found >= 0:
@@ -75,6 +87,19 @@ def _compare(old: bytes, old_start: int, old_end: int, new: bytes, start: int, e
                     _compare(old, middle, old_end, new, found, end, hunks)
                     return
     hunks.append((old_start, old_end - old_start, new[start:end]))
+
+
+def _in_place(old: bytes, new: bytes) -> list[Hunk] | None:
+    """What makes new bytes of as many old ones if nothing was moved; None if too much differs for that.
+
+    Pickle numbers what it has seen: where the first of many equal texts has gone, each that refers to it
+    changes by a byte, and between these no two places are the same for long.
+    """
+    differences = (int.from_bytes(old, "little") ^ int.from_bytes(new, "little")).to_bytes(len(old), "little")
+    if len(old) - differences.count(0) > len(old) // _RARE:
+        return None
+    places = (match.span() for match in _DIFFERENT.finditer(differences))
+    return [(start, end - start, new[start:end]) for start, end in places]
 
 
 def _again(anchor: bytes, new: bytes, start: int, end: int, *expected: int) -> int:

@@ -224,7 +224,7 @@ def _dumped(elements: list[Any]) -> bytes:
     pickler = pickle.Pickler(file, 5)
     pickler.fast = True  # each chunk must mean the same wherever it stands, so nothing is remembered
     pickler.dump(elements)
-    return unframed(file.getbuffer()[2:])[1:-1]  # neither the version, nor the list itself, nor the end
+    return b"".join(unframed(file.getbuffer()[2:]))[1:-1]  # neither the version, nor the list itself, nor the end
 
 
 def _checksum(table: bytes, checksums: Iterable[array[int]], rest: bytes) -> int:

@@ -64,7 +64,7 @@ def dumps(graph: Any) -> bytes:
     file.seek(0)
     file.truncate()
     _idle.append((file, pickler))
-    return sealed(_body(memoryview(data)))
+    return sealed(*_body(memoryview(data)))
 
 
 def dumps_in_pieces(graph: Any, candidates: Iterable[Any], lists: Lists) -> bytes | Pieces:
@@ -85,7 +85,7 @@ def dumps_in_pieces(graph: Any, candidates: Iterable[Any], lists: Lists) -> byte
     memo.update((id(obj), (index, obj)) for index, obj in enumerate(noted, len(memo)))
     pickler.memo = memo
     pickler.dump(graph)
-    return lists.state(bytes(_body(file.getbuffer())))
+    return lists.state(b"".join(_body(file.getbuffer())))
 
 
 def failure(value: Any) -> Exception | None:
@@ -111,7 +111,7 @@ def dumps_with_cells(graph: Any, spare: Mapping[Any, CellType]) -> bytes:
     pickler = _CellPickler(file)
     pickler.dump(graph)
     pickler.dump({name: cell for name, cell in spare.items() if id(cell) in pickler.cells})
-    return sealed(_body(file.getbuffer()))
+    return sealed(*_body(file.getbuffer()))
 
 
 def loads_with_cells(data: bytes, reader: Reader = pickle.Unpickler) -> tuple[Any, dict[Any, CellType]]:
@@ -143,7 +143,7 @@ def dumps_and_note(
     if spare:
         reached = {n: cell for n, cell in spare.items() if id(cell) in pickler.cells or is_wanted(cell)}
         pickler.dump(reached)
-    return sealed(_body(file.getbuffer())), noted(pickler)
+    return sealed(*_body(file.getbuffer())), noted(pickler)
 
 
 def noted(pickler: pickle.Pickler) -> dict[int, Any]:
@@ -291,14 +291,17 @@ def _memo_of_known() -> Any:
 _KNOWN = _memo_of_known()
 
 
-def sealed(body: bytes | memoryview) -> bytes:
-    """Some bytes with the checksum that tells whether they are all there."""
-    return b"".join((_MARK, zlib.crc32(body).to_bytes(_CHECKSUM, "big"), body))
+def sealed(*parts: bytes | memoryview) -> bytes:
+    """Some bytes, in parts, with the checksum that tells whether they are all there."""
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return b"".join((_MARK, checksum.to_bytes(_CHECKSUM, "big"), *parts))
 
 
-def _body(pickles: memoryview) -> bytes | memoryview:
+def _body(pickles: memoryview) -> list[memoryview]:
     """What is kept of pickles: not their first opcode, and no frames where many would move."""
-    return pickles[2:] if len(pickles) < LARGE else unframed(pickles[2:])
+    return [pickles[2:]] if len(pickles) < LARGE else unframed(pickles[2:])
 
 
 def _as_pickle(data: bytes) -> bytes:

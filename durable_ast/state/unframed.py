@@ -14,13 +14,13 @@ _SIZED = {ord("B"): 4, ord("X"): 4, 0x8D: 8, 0x8E: 8, 0x96: 8}
 """The opcodes of what is too large for a frame, with the lengths of their lengths."""
 
 
-def unframed(pickles: bytes | memoryview) -> bytes:
-    """The same pickles without frames.
+def unframed(pickles: bytes | memoryview) -> list[memoryview]:
+    """The same pickles without frames, in parts, so that large ones are not copied for it.
 
     >>> import pickle
     >>> value = [str(number) for number in range(50_000)]
     >>> data = pickle.dumps(value, 5)
-    >>> small = unframed(data)
+    >>> small = b"".join(unframed(data))
     >>> len(small) < len(data), pickle.loads(small) == value
     (True, True)
     """
@@ -43,4 +43,4 @@ def unframed(pickles: bytes | memoryview) -> bytes:
             end = len(view)
             kept.append(view[place:])
         place = end
-    return b"".join(kept)
+    return kept
