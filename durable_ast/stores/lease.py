@@ -1,7 +1,8 @@
 """The right to own instances for a while, as long as it is renewed.
 
 The server decides who is alive by its own clock.  The owner decides by its own, counting from before
-it asked for the renewal: it stops in any case before the server lets others go on.
+it asked for the renewal, and leaves the last tenth to itself: what it runs has stopped in any case before
+the server lets others go on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import time
 
 from .owners import Owner
 
+_OWN_SHARE = 0.9
+"""How much of a lease its owner makes use of; in the rest it stops."""
 _clock = time.CLOCK_BOOTTIME if hasattr(time, "CLOCK_BOOTTIME") else time.CLOCK_MONOTONIC
 """A clock that goes on while the machine is asleep, where there is one."""
 
@@ -46,7 +49,12 @@ class Lease:
     @property
     def is_held(self) -> bool:
         """Whether it has been renewed in time."""
-        return now() < self._until
+        return self.left > 0.0
+
+    @property
+    def left(self) -> float:
+        """For how many more seconds its owner may make use of it."""
+        return self._until - now()
 
     @property
     def is_signed_in(self) -> bool:
@@ -56,11 +64,11 @@ class Lease:
     @property
     def wants_renewal(self) -> bool:
         """Whether a quarter of it is over."""
-        return self.is_signed_in and now() > self._until - 0.75 * self.seconds
+        return self.is_signed_in and self.left < (_OWN_SHARE - 0.25) * self.seconds
 
     def renewed(self, asked: float) -> None:
         """The server has given it, or renewed it; it was `asked` at that time."""
-        self._until = asked + self.seconds
+        self._until = asked + _OWN_SHARE * self.seconds
 
     def begin_anew(self) -> None:
         """It has run out; another owner takes the place of this one."""
