@@ -29,6 +29,7 @@ ODD_IDS = (
     "..",
     ".hidden",
     "CON",
+    "trailing",
     "trailing.",
     "trailing ",
     " ",

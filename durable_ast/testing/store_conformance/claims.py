@@ -71,7 +71,11 @@ class Claims(StoreCase):
             await asyncio.wrap_future(store.publish(instance_id, "other", b""))
             assert (await store.claim(PROGRAMS, 1)).records == []
             await asyncio.wrap_future(store.publish(instance_id, ".cancel" if control else "b'%", b""))
-            assert [taken.instance_id for taken in (await store.claim(PROGRAMS, 1)).records] == [instance_id]
+            claimed = await store.claim(PROGRAMS, 1)
+            (taken,) = claimed.records
+            assert (taken.instance_id, taken.status, taken.awaited) == (instance_id, Status.WAITING, ("a", "b'%"))
+            if claimed.messages is not None:
+                assert claimed.messages == {instance_id: await store.messages(instance_id)}
 
     @scenario
     async def test_what_sleeps_is_claimed_when_something_is_asked_of_it(self, place: Place) -> None:

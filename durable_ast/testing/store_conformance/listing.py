@@ -39,6 +39,7 @@ class Listing(StoreCase):
         assert await ids(program="a") == ["a%_2", "a%_0"]
         assert await ids(status={Status.ERROR}) == ["b%_3", "a%_2"]
         assert await ids(status=[Status.RUNNING, Status.ERROR], program="b") == ["b%_3", "b%_1"]
+        assert await ids(status="ERROR") == await ids(status=["ERROR"]) == ["b%_3", "a%_2"]
         assert await ids(status=()) == []
         assert await ids(prefix="b%_") == ["b%_3", "b%_1"]
         assert await ids(prefix="_") == []
@@ -58,6 +59,10 @@ class Listing(StoreCase):
         before = time.time()
         record, _ = await store.acquire(new())
         await commit(store, record)
-        found = await store.read("one")
-        assert found is not None
+        old, _ = await store.acquire(new("old", created_at=1000.5, updated_at=1000.5))
+        await commit(store, old)
+        found, found_old = await store.read("one"), await store.read("old")
+        assert found is not None and found_old is not None
         assert before - 1 <= found.created_at <= found.updated_at <= time.time() + 1
+        assert found_old.created_at == 1000.5
+        assert before - 1 <= found_old.updated_at <= time.time() + 1

@@ -31,6 +31,16 @@ class Messages(StoreCase):
         assert await store.message("one", "c") is None
 
     @scenario
+    async def test_the_mailboxes_of_several_instances_are_read_together(self, place: Place) -> None:
+        store = place.open()
+        for instance_id, name in (("one", "a"), ("two", "b"), ("one", "c"), ("other", "d")):
+            await asyncio.wrap_future(store.publish(instance_id, name, name.encode()))
+        found = await place.open().mailboxes(["one", "two", "three"])
+        names = {key: [message.name for message in messages] for key, messages in found.items() if messages}
+        assert names == {"one": ["a", "c"], "two": ["b"]}
+        assert [message.payload for message in found["one"]] == [b"a", b"c"]
+
+    @scenario
     async def test_a_message_that_is_offered_is_taken_if_none_of_that_name_waits(self, place: Place) -> None:
         store, other = place.open(), place.open()
         offers = [each.offer("one", "a", b"%d" % number) for number, each in enumerate((store, other) * 5)]
@@ -92,14 +102,30 @@ class Messages(StoreCase):
         assert await names(store, "one") == ["c"]
 
     @scenario
+    async def test_several_messages_are_consumed_at_once_and_no_number_is_given_again(self, place: Place) -> None:
+        store, other = place.open(), place.open()
+        numbers = [await asyncio.wrap_future(store.publish("one", name, b"")) for name in "abcd"]
+        record, _ = await store.acquire(new())
+        record = await commit(store, record, consumed=(numbers[0], numbers[2]))
+        assert await names(store, "one") == ["b", "d"]
+        numbers += [await asyncio.wrap_future(other.publish("one", name, b"")) for name in "ef"]
+        assert numbers == sorted(set(numbers))
+        record = await commit(store, record, consumed=tuple(numbers[1:5]))
+        assert await names(store, "one") == ["f"]
+        assert await asyncio.wrap_future(store.publish("one", "g", b"")) > numbers[-1]
+        await commit(store, record, consumed=tuple(numbers))
+        assert await names(store, "one") == ["g"]
+
+    @scenario
     async def test_an_outbox_is_delivered_with_the_checkpoint_that_sends_it(self, place: Place) -> None:
         store = place.open()
         record, _ = await store.acquire(new())
         letters = (Outgoing("two", "a", b"1"), Outgoing("one", "to myself", b""), Outgoing("two", "b", b"2"))
-        record = await commit(store, record, outbox=letters)
-        record = await commit(store, record, outbox=(Outgoing("two", "c", b"3"),))
+        record = await commit(store, record, outbox=(*letters, Outgoing("two", "a", b"3")))
+        record = await commit(store, record, outbox=(Outgoing("two", "a", b"3"),))
         messages = await place.open().messages("two")
-        assert [(message.name, message.payload) for message in messages] == [("a", b"1"), ("b", b"2"), ("c", b"3")]
+        assert [message.name for message in messages] == ["a", "b", "a", "a"]
+        assert [message.payload for message in messages] == [b"1", b"2", b"3", b"3"]
         assert await names(store, "one") == ["to myself"]
 
     @scenario
@@ -122,6 +148,30 @@ class Messages(StoreCase):
             waiting = asyncio.create_task(store.changed("one", seen, 60))
             await asyncio.sleep(0.05)
             await asyncio.wrap_future(publisher.publish("one", "event", b""))
+            async with asyncio.timeout(30):
+                await waiting
+
+    @scenario
+    async def test_what_came_between_two_waits_is_not_missed(self, place: Place) -> None:
+        store, other = place.open(), place.open()
+        record, _ = await store.acquire(new(status=Status.WAITING, awaited=("event",)))
+        store.release("one", record.epoch)
+        for publisher in (store, other):
+            of_it, of_any = await store.changed("one", None, 0), await store.changed(None, None, 0)
+            await asyncio.wrap_future(publisher.publish("one", "event", b""))
+            async with asyncio.timeout(30):
+                await store.changed("one", of_it, 60)
+                await store.changed(None, of_any, 60)
+
+    @scenario
+    async def test_whoever_waits_for_an_instance_is_woken_when_it_is_let_go(self, place: Place) -> None:
+        store, other = place.open(), place.open()
+        for waiter in (store, other):
+            record, _ = await store.acquire(new())
+            seen = await waiter.changed("one", None, 0)
+            waiting = asyncio.create_task(waiter.changed("one", seen, 60))
+            await asyncio.sleep(0.05)
+            store.release("one", record.epoch)
             async with asyncio.timeout(30):
                 await waiting
 

@@ -15,7 +15,7 @@ from ...errors import StaleOwnerError
 from ...state.schema import Outgoing, Status
 from ...stores.base import InstanceStore
 from ...stores.claiming import InstanceBusy
-from .case import PROGRAMS, Place, StoreCase, commit, names, new, scenario
+from .case import PROGRAMS, Place, StoreCase, commit, done, names, new, scenario
 
 
 class Owners(StoreCase):
@@ -124,6 +124,52 @@ class Owners(StoreCase):
         assert await other.parts("one") == {}
         assert await names(other, "one") == ["kept"]
         assert await names(other, "two") == []
+
+    @scenario
+    async def test_an_earlier_owner_cannot_let_go_of_what_another_one_owns(self, place: Place) -> None:
+        store, other = place.open(), place.open()
+        old, _ = await store.acquire(new())
+        store.release("one", old.epoch)
+        await store.read("one")  # the release has been done
+        current, _ = await other.acquire(new())
+        store.release("one", old.epoch)
+        await store.read("one")
+        with pytest.raises(InstanceBusy):
+            await place.open().acquire(new())
+        assert (await store.claim(PROGRAMS, 1)).records == []
+        await commit(other, current, call_stack=b"still mine")
+
+    @scenario
+    async def test_an_instance_that_stands_still_can_be_taken(self, place: Place) -> None:
+        store, other = place.open(), place.open()
+        for status in (Status.ERROR, Status.PARKED, Status.PAUSED, Status.WAITING):
+            record, _ = await store.acquire(new(status.value))
+            await commit(store, record, status=status, call_stack=b"here", outcome=b"so far")
+            store.release(status.value, record.epoch)
+            await store.read(status.value)
+            again, created = await other.acquire(new(status.value))
+            assert not created
+            assert (again.status, again.call_stack, again.epoch) == (status, b"here", 2)
+            await commit(other, again, status=Status.RUNNING, call_stack=b"further")
+
+    @scenario
+    async def test_what_becomes_of_a_record_later_is_not_stored(self, place: Place) -> None:
+        store = place.open()
+        initial = new(status=Status.ENQUEUED)
+        await store.enqueue(initial)
+        initial.call_stack = b"later"
+        record, _ = await store.acquire(initial)
+        assert record.call_stack == b"start"
+        record.sequence, record.call_stack = 1, b"written"
+        writing = store.commit(record, (), True)
+        record.sequence, record.call_stack, record.status = 2, b"later", Status.ERROR
+        await done(writing)
+        for _ in range(2):
+            (listed,), found = await store.records(), await store.read("one")
+            assert found is not None
+            for each in (listed, found):
+                assert (each.sequence, each.call_stack, each.status) == (1, b"written", Status.ENQUEUED)
+                each.call_stack, each.status = b"changed", Status.SUCCESS
 
     @scenario
     async def test_an_instance_that_has_ended_has_no_owner(self, place: Place) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 from ...errors import InvalidInstanceIdError
 from ...state.schema import Status
@@ -82,6 +84,27 @@ class Values(StoreCase):
         await commit(store, record, status=Status.SUCCESS, call_stack=None)
         found_now = await other.read("one")
         assert found_now is not None and found_now.call_stack is None
+
+    @scenario
+    async def test_what_is_written_at_once_comes_back_as_each_wrote_it(self, place: Place) -> None:
+        store = place.open()
+        written: list[dict[str, Any]] = [
+            {"status": Status.RUNNING, "call_stack": b"\0\xff"},
+            {"status": Status.RUNNING, "call_stack": b"", "retry": (b"before", b"")},
+            {"status": Status.WAITING, "awaited": ("first", "zwölf, {'\"NULL"), "wake_at": 1e9 + 0.25},
+            {"status": Status.SLEEPING, "wake_at": 2e9, "call_stack": None},
+            {"status": Status.ERROR, "outcome": b"outcome", "error": 'with {"quotes", \\ and\nlines}'},
+            {"status": Status.PARKED, "error": ""},
+            {"status": Status.SUCCESS, "outcome": b"", "call_stack": None},
+        ]
+        records = [(await store.acquire(new(str(number))))[0] for number in range(len(written))]
+        records = await asyncio.gather(
+            *(commit(store, record, **facts) for record, facts in zip(records, written, strict=True))
+        )
+        for record in records:
+            found = await store.read(record.instance_id)
+            assert found is not None
+            assert replace(found, updated_at=0.0) == replace(record, updated_at=0.0)
 
     @scenario
     async def test_any_text_of_an_error_can_be_kept(self, place: Place) -> None:
