@@ -10,7 +10,6 @@ second where bare UPDATEs over ten pooled connections made 4,000, and with 1,000
 from __future__ import annotations
 
 import asyncio
-import importlib.resources
 import logging
 import time
 from collections.abc import Sequence
@@ -22,14 +21,16 @@ try:
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("PostgreSQL needs psycopg: pip install 'durable-ast[postgres]'") from error
 
-from ..errors import NewerFormatError, StoreError
+from ..errors import CorruptStateError, StoreError
 from ..state.deltas import OF_RECORD
 from ..state.history import PREFIX as HISTORY
 from ..state.schema import INTERNAL, Message, Outgoing, Record, State, Status
 from .claiming import InstanceBusy
+from .damaged import listed
 from .lease import now
 from .names import check_instance_id
 from .parts import NO_PARTS, Parts
+from .postgres_arrays import arrays
 from .postgres_rows import (
     CHANGE_MANY,
     CHANGE_MORE,
@@ -37,13 +38,13 @@ from .postgres_rows import (
     COLUMNS,
     MORE,
     UNNESTED,
-    WIDTH,
+    all_changed,
     beside,
     changed,
     columns_of,
     record_in,
-    transposed,
 )
+from .postgres_schema import create_schema
 from .postgres_transactions import Connections, PostgresTransaction
 from .remote import ConnectionBroke
 from .remote_store import RemoteStore, Transition
@@ -53,9 +54,9 @@ from .transactions import OpenTransaction
 
 log = logging.getLogger("durable_ast")
 
-SCHEMA_VERSION = 1
-
 _FINAL = [status.value for status in Status if status.is_final]
+_EPOCH = COLUMNS.removeprefix("key, id, ").split(", ").index("epoch")
+"""Where the epoch is in a row, behind the id."""
 _NOTE_OWNER = """INSERT INTO owners VALUES (%s, 0) ON CONFLICT (name) DO UPDATE SET name = excluded.name"""
 """An owner that was buried takes nothing that will not be buried too: its row is there, and stays
 until this is done."""
@@ -116,7 +117,7 @@ class PostgresStore(RemoteStore):
         connection = self._connection
         if connection is None or connection.closed or connection.broken:
             connection = self._connection = await self._connect()
-            await _create_schema(connection, self.schema)
+            await create_schema(connection, self.schema)
             # whatever was about to become ours when the last connection broke
             query = """UPDATE instances SET owner = NULL, epoch = epoch + 1, due = due_of(instances)
             WHERE owner = %s AND NOT (key = ANY (%s))"""
@@ -193,7 +194,13 @@ class PostgresStore(RemoteStore):
         """
         owner, ids = self._lease.owner, [initial.instance_id for initial in initials]
         rows = await self._run_safely(query, (owner, owner, *columns_of(initials), owner, ids, _FINAL, ids, _FINAL))
-        found = {row[2]: (row[1], record_in(row[2:]), row[0]) for row in rows}
+        found: dict[str, Any] = {}
+        for created, key, name, *rest in rows:
+            try:
+                found[name] = key, record_in((name, *rest)), created
+            except CorruptStateError as error:
+                found[name] = error
+                await self._release([(name, rest[_EPOCH])])
         return [found.get(name) or InstanceBusy() for name in ids]
 
     async def _enqueue(self, records: Sequence[Record]) -> list[bool]:
@@ -236,8 +243,8 @@ class PostgresStore(RemoteStore):
         for key, *row in rows:
             try:
                 claimed.append((key, record_in(row)))
-            except Exception as error:
-                log.error("the row of instance %r is damaged (%s: %s); it is put aside", row[0], type(error), error)
+            except CorruptStateError as error:
+                log.error("%s; it is put aside", error)
                 query = "UPDATE instances SET status = 'PARKED', owner = NULL WHERE key = %s"
                 await self._run_safely(query, (key,))
         return sorted(claimed, key=lambda each: each[1].updated_at), next_due
@@ -300,18 +307,14 @@ class PostgresStore(RemoteStore):
         rows = [last[place] for place in sorted(last)]
         if any(each.has_more for each in transitions):
             done = await self._commit_more(transitions, rows)
-        elif len(rows) == 1:
-            done = {key for (key,) in await self._run_safely(CHANGE_ONE, changed(rows[0]))}
         else:
-            done = {
-                key
-                for (key,) in await self._run_safely(CHANGE_MANY, transposed([changed(each) for each in rows], WIDTH))
-            }
+            query, values = (CHANGE_ONE, changed(rows[0])) if len(rows) == 1 else (CHANGE_MANY, all_changed(rows))
+            done = {key for (key,) in await self._run_safely(query, values)}
         return [each.key in done for each in transitions]
 
     async def _commit_more(self, transitions: Sequence[Transition], rows: list[Transition]) -> set[int]:
         """Transitions with more than rows; they must not be repeated if they have been done."""
-        columns = transposed([changed(each) for each in rows], WIDTH)
+        columns = all_changed(rows)
         query = f"{CHANGE_MORE} SELECT keys, commit_more(keys, {MORE})::text FROM done"
         more = beside(transitions, [each.key for each in rows if each.record.status.is_final])
         while True:
@@ -322,7 +325,7 @@ class PostgresStore(RemoteStore):
                 check = """SELECT key FROM instances JOIN unnest(%s::bigint[], %s::bigint[], %s::bigint[])
                 AS wanted (key, epoch, sequence) USING (key, epoch) WHERE instances.sequence >= wanted.sequence"""
                 wanted = [(each.key, each.record.epoch, each.record.sequence) for each in rows]
-                done = {key for (key,) in await self._run_safely(check, transposed(wanted, 3))}
+                done = {key for (key,) in await self._run_safely(check, arrays(wanted, "bigint", "bigint", "bigint"))}
                 if done:
                     return done
 
@@ -347,7 +350,7 @@ class PostgresStore(RemoteStore):
             await self._refuse(record)
         assert held is not None
         transition = Transition(record.copy(), held[0], tuple(consumed), parts, tuple(outbox))
-        columns = transposed([changed(transition)], WIDTH)
+        columns = all_changed([transition])
         more = beside([transition], [held[0]] if record.status.is_final else [])
         query = f"{CHANGE_MORE} SELECT cardinality(keys) = 1, commit_more(keys, {MORE})::text FROM done"
         if not await transaction.commit(self.schema, query, (*columns, *more, self.schema)):
@@ -377,7 +380,7 @@ class PostgresStore(RemoteStore):
             filters = (status, each.program, each.prefix, each.since)
             values = [value for value in filters for _ in range(2)]
             rows = await self._run_safely(query, (INTERNAL, *values, each.limit, each.offset))
-            answers.append([record_in(row[1:]) for row in rows])
+            answers.append([listed(record_in, row[1:], *row[1:3]) for row in rows])
         return answers
 
     # messages
@@ -390,8 +393,8 @@ class PostgresStore(RemoteStore):
         return [list(found[name]) for name in ids]
 
     async def _publish(self, messages: Sequence[tuple[str, str, bytes]]) -> list[int]:
-        query = "SELECT publish(%s, %s, %s::bytea[], %s)"
-        ((numbers,),) = await self._run(query, (*transposed(messages, 3), self.schema))
+        query = "SELECT publish(%s::text[], %s::text[], %s::bytea[], %s)"
+        ((numbers,),) = await self._run(query, (*arrays(messages, "text", "text", "bytea"), self.schema))
         for name, _, _ in messages:
             self.notices.post(name)
         return list(numbers)
@@ -436,7 +439,7 @@ class PostgresStore(RemoteStore):
     async def _save(self, states: Sequence[tuple[str, bytes]]) -> list[None]:
         query = """INSERT INTO states SELECT * FROM unnest(%s::text[], %s::bytea[])
         ON CONFLICT (id) DO UPDATE SET state = excluded.state"""
-        await self._run_safely(query, transposed(list(dict(states).items()), 2))
+        await self._run_safely(query, arrays(list(dict(states).items()), "text", "bytea"))
         return [None] * len(states)
 
     async def _disconnect(self) -> None:
@@ -451,24 +454,3 @@ class PostgresStore(RemoteStore):
 async def _after_all_before(asked: Sequence[None]) -> list[None]:
     """What was asked before about an instance is done."""
     return [None] * len(asked)
-
-
-async def _create_schema(connection: psycopg.AsyncConnection[tuple[Any, ...]], schema: str) -> None:
-    """Make the tables and functions, unless they are there; one process at a time does it."""
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"durable_ast {schema}",))
-        cursor = await connection.execute("SELECT to_regclass(%s)", (f'"{schema}".meta',))
-        ((exists,),) = await cursor.fetchall()
-        if exists is None:
-            await connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-            text = importlib.resources.files(__package__).joinpath("postgres.sql").read_bytes()
-            await connection.execute(text)
-            await connection.execute("INSERT INTO meta VALUES (%s)", (SCHEMA_VERSION,))
-            return
-        cursor = await connection.execute("SELECT version FROM meta")
-        ((version,),) = await cursor.fetchall()
-    if version > SCHEMA_VERSION:
-        raise NewerFormatError(
-            f"schema {schema!r} was made by a later version of durable-ast (version {version}; this one knows "
-            f"{SCHEMA_VERSION}); upgrade durable-ast"
-        )

@@ -10,8 +10,10 @@ from typing import Any
 
 from ..state import plain
 from ..state.schema import Outgoing, Record, Status
+from .damaged import damaged
 from .names import storable_text
 from .parts import TRANSIENT
+from .postgres_arrays import Array, arrays
 from .remote_store import Transition
 
 COLUMNS = """key, id, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, error,
@@ -45,7 +47,6 @@ AS new ({", ".join(CHANGED)}, key, epoch)
 WHERE instances.key = new.key AND instances.epoch = new.epoch RETURNING instances.key"""
 """The same for many at once.  Both stand here and not in a function of the server, which would plan
 them anew each time."""
-WIDTH = len(CHANGED) + 2
 CHANGE_MORE = f"""WITH changed AS ({CHANGE_MANY}),
 done AS MATERIALIZED (SELECT coalesce(array_agg(key), '{{}}') AS keys FROM changed)
 """
@@ -54,9 +55,9 @@ MORE = """%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::bytea[], %s:
 %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s"""
 
 
-def columns_of(records: Sequence[Record]) -> list[list[Any]]:
+def columns_of(records: Sequence[Record]) -> list[Array]:
     """What `UNNESTED` takes."""
-    return transposed([facts(record) for record in records], len(TYPES))
+    return arrays([facts(record) for record in records], *TYPES.values())
 
 
 def facts(record: Record) -> tuple[Any, ...]:
@@ -75,8 +76,13 @@ def facts(record: Record) -> tuple[Any, ...]:
 
 
 def changed(transition: Transition) -> tuple[Any, ...]:
-    """What `CHANGE_ONE` takes, and as columns `CHANGE_MANY`."""
+    """What `CHANGE_ONE` takes."""
     return (*changes(transition.record), transition.key, transition.record.epoch)
+
+
+def all_changed(transitions: Sequence[Transition]) -> list[Array]:
+    """What `CHANGE_MANY` takes."""
+    return arrays(list(map(changed, transitions)), *(TYPES[name] for name in CHANGED), "bigint", "bigint")
 
 
 def changes(record: Record) -> tuple[Any, ...]:
@@ -94,7 +100,7 @@ def changes(record: Record) -> tuple[Any, ...]:
     )
 
 
-def beside(transitions: Sequence[Transition], ended: list[int]) -> list[Any]:
+def beside(transitions: Sequence[Transition], ended: Sequence[int]) -> list[Array]:
     """What `commit_more` is given, but for the channel."""
     consumed = [(each.key, number) for each in transitions for number in each.consumed]
     letters = [(each.key, *fields_of(letter)) for each in transitions for letter in each.outbox]
@@ -104,34 +110,37 @@ def beside(transitions: Sequence[Transition], ended: list[int]) -> list[Any]:
             if not (value is not None and each.key in ended and name.startswith(TRANSIENT)):
                 parts[each.key, name] = value
     return [
-        *transposed(consumed, 2),
-        *transposed([(key, name, value) for (key, name), value in parts.items()], 3),
-        ended,
-        [f"{prefix}%" for prefix in TRANSIENT],
-        *transposed(letters, 4),
+        *arrays(consumed, "bigint", "bigint"),
+        *arrays([(key, name, value) for (key, name), value in parts.items()], "bigint", "text", "bytea"),
+        Array("bigint", ended),
+        Array("text", [f"{prefix}%" for prefix in TRANSIENT]),
+        *arrays(letters, "bigint", "text", "text", "bytea"),
     ]
 
 
 def record_in(row: Sequence[Any]) -> Record:
     """The record in a row, without its key."""
     name, program, status, epoch, sequence, arguments, call_stack, retry, awaited, wake_at, outcome, *rest = row
-    return Record(
-        name,
-        program,
-        Status(status),
-        epoch,
-        sequence,
-        arguments,
-        as_bytes(call_stack),
-        () if retry is None else plain.loads(retry),
-        tuple(json.loads(awaited)) if awaited else (),
-        wake_at,
-        as_bytes(outcome),
-        rest[0],
-        created_at=rest[1],
-        updated_at=rest[2],
-        recoveries=rest[3],
-    )
+    try:
+        return Record(
+            name,
+            program,
+            Status(status),
+            epoch,
+            sequence,
+            arguments,
+            as_bytes(call_stack),
+            () if retry is None else plain.loads(retry),
+            tuple(json.loads(awaited)) if awaited else (),
+            wake_at,
+            as_bytes(outcome),
+            rest[0],
+            created_at=rest[1],
+            updated_at=rest[2],
+            recoveries=rest[3],
+        )
+    except Exception as problem:
+        raise damaged(name, problem) from problem
 
 
 def as_bytes(value: Any) -> bytes | None:
@@ -140,8 +149,3 @@ def as_bytes(value: Any) -> bytes | None:
 
 def fields_of(letter: Outgoing) -> tuple[str, str, bytes]:
     return letter.instance_id, letter.name, letter.payload
-
-
-def transposed(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    """Rows as columns, of which there are `width`."""
-    return [[row[place] for row in rows] for place in range(width)]

@@ -6,6 +6,9 @@ store carry its name as their hash tag, so they are in one slot of a cluster, wh
 has that: a store is given the URL of any of them, and follows.  Use stores of several names to spread
 over more.
 
+The thread that talks to the server does one thing at a time, so it waits in a call that blocks: that takes
+a third of the time of redis-py's coroutines.  Only what others say is heard beside it.
+
 Where a server has no scripts, or a user may not run them, each transition is made with WATCH and MULTI
 instead (`redis_watched.py`): the same keys, the same promises, several round trips.
 
@@ -19,30 +22,29 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
-import json
 import logging
-import pickle
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 try:
     import redis.asyncio
-    from redis.asyncio.retry import Retry
+    from redis.asyncio.retry import Retry as ListenersRetry
     from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError, MovedError, NoPermissionError, RedisError, ResponseError, TimeoutError
+    from redis.retry import Retry
 except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError("Redis needs redis-py: pip install 'durable-ast[redis]'") from error
 
-from ..errors import NewerFormatError, StoreError
-from ..state import plain
-from ..state.schema import Message, Record, State, Status
+from ..errors import CorruptStateError, NewerFormatError, StoreError
+from ..state.schema import Message, Record, State
 from .base import InstanceStore
 from .claiming import InstanceBusy
+from .damaged import listed
 from .lease import now
-from .names import storable_text
 from .parts import TRANSIENT
+from .redis_facts import counted, fields_of, record_in, sent
 from .redis_steps import RedisSteps
 from .redis_turn import pairs
 from .redis_watched import WatchedCommands
@@ -156,9 +158,9 @@ class RedisStore(RemoteStore):
     def _connected(self) -> Any:
         if self._redis is None:
             # a request is repeated only where that does no harm, so redis-py must not do it
-            self._redis = redis.asyncio.Redis.from_url(self._node, retry=Retry(NoBackoff(), 0))
+            client = redis.Redis.from_url(self._node, retry=Retry(NoBackoff(), 0), single_connection_client=True)
             text = importlib.resources.files(__package__).joinpath("redis.lua").read_text("utf-8")
-            self._script = self._redis.register_script(text)
+            self._script, self._redis = client.register_script(text), client
         return self._redis
 
     async def _run(self, command: str, *values: Any) -> Any:
@@ -168,52 +170,59 @@ class RedisStore(RemoteStore):
             ConnectionBroke: it may have run or not.
             StoreError: the server refuses.
         """
-        return await self._try(lambda client: self._perform(client, command, *values))
+        return await self._ask_once(lambda client: self._perform(client, command, *values))
 
     async def _run_safely(self, command: str, *values: Any) -> Any:
         """The same for a command that may be repeated."""
         return await self._ask(lambda client: self._perform(client, command, *values))
 
-    async def _perform(self, client: Any, command: str, *values: Any) -> Any:
+    def _perform(self, client: Any, command: str, *values: Any) -> Any:
         if self._watched is None:
             try:
-                return await self._script(keys=[self.name], args=[command, *values], client=client)
+                return self._script(keys=[self.name], args=[command, *values], client=client)
             except ResponseError as error:
                 if not _is_about_scripts(error):
                     raise
                 log.info("Redis: %s; transitions are made with WATCH and MULTI, which takes more round trips", error)
                 self._watched = WatchedCommands(self.name)
-        return await self._watched.run(client, command, *values)
+        return self._watched.run(client, command, *values)
 
-    async def _ask(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _ask(self, request: Callable[[Any], Any]) -> Any:
         """What the server answers; if the connection breaks, it is asked again."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                return await self._try(request)
+                return await self._ask_once(request)
             except ConnectionBroke:
                 self._is_unsure = True
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(0.05)
 
-    async def _answered(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _ask_once(self, request: Callable[[Any], Any]) -> Any:
+        """What the server answers; then whatever else runs in the thread has its turn, as what renews the lease."""
+        try:
+            return self._try(request)
+        finally:
+            await asyncio.sleep(0)
+
+    def _answered(self, request: Callable[[Any], Any]) -> Any:
         """What the node answers that has the keys."""
         for _ in range(_MOVES):
             try:
                 client = self._connected()
                 if not self._is_known:
-                    await self._check_format(client)
-                return await request(client)
+                    self._check_format(client)
+                return request(client)
             except MovedError as moved:
-                await self._follow(moved.host, moved.port)
+                self._follow(moved.host, moved.port)
         raise StoreError(f"Redis: no node of the cluster has the keys of {self.name}, or all say that another one does")
 
-    async def _check_format(self, client: Any) -> None:
+    def _check_format(self, client: Any) -> None:
         """Make sure that what is kept can be read here."""
         key = f"{self.name}:format"
-        await client.setnx(key, FORMAT)
-        found = int(await client.get(key))
+        client.setnx(key, FORMAT)
+        found = int(client.get(key))
         if found > FORMAT:
             raise NewerFormatError(
                 f"the store {self.name} in Redis was made by a later version of durable-ast (format {found}; this one "
@@ -221,24 +230,24 @@ class RedisStore(RemoteStore):
             )
         self._is_known = True
 
-    async def _follow(self, host: str, port: int) -> None:
+    def _follow(self, host: str, port: int) -> None:
         """Turn to another node of the cluster; nothing was done here."""
         url = urlsplit(self._node)
         credentials, at, _ = url.netloc.rpartition("@")
         place = f"{host or url.hostname}:{port}"
-        await self._turn_to(url._replace(netloc=f"{credentials}{at}{place}").geturl())
+        self._turn_to(url._replace(netloc=f"{credentials}{at}{place}").geturl())
 
-    async def _turn_to(self, node: str) -> None:
+    def _turn_to(self, node: str) -> None:
         last, self._redis, self._node = self._redis, None, node
         if last is not None:
-            await last.aclose()
+            last.close()
 
-    async def _try(self, request: Callable[[Any], Awaitable[Any]]) -> Any:
+    def _try(self, request: Callable[[Any], Any]) -> Any:
         try:
-            return await self._answered(request)
+            return self._answered(request)
         except (ConnectionError, TimeoutError, OSError) as error:
             if self._node != self.url:  # the node may be gone for good, and another one have its keys
-                await self._turn_to(self.url)
+                self._turn_to(self.url)
             raise ConnectionBroke(f"Redis: {error}; what was asked may be done or not") from error
         except (RedisError, UnicodeError) as error:
             raise StoreError(f"Redis: {error}; nothing was changed, the last checkpoint is kept") from error
@@ -247,11 +256,11 @@ class RedisStore(RemoteStore):
         """What is in hashes of these names."""
         names = list(keys)
 
-        async def request(client: Any) -> Any:
-            async with client.pipeline(transaction=False) as pipeline:
+        def request(client: Any) -> Any:
+            with client.pipeline(transaction=False) as pipeline:
                 for name in names:
                     pipeline.hgetall(name)
-                return await pipeline.execute()
+                return pipeline.execute()
 
         hashes: list[dict[bytes, bytes]] = await self._ask(request)
         return hashes
@@ -266,7 +275,7 @@ class RedisStore(RemoteStore):
 
     async def _listen(self) -> None:
         while True:
-            client = redis.asyncio.Redis.from_url(self._node, retry=Retry(NoBackoff(), 0))
+            client = redis.asyncio.Redis.from_url(self._node, retry=ListenersRetry(NoBackoff(), 0))
             try:
                 async with client.pubsub() as channel:
                     await channel.subscribe(f"{self.name}:changed")
@@ -303,20 +312,25 @@ class RedisStore(RemoteStore):
         await self._let_go_of_the_unknown()
         answers: list[Any] = []
         for initial in initials:
-            fields = _fields(initial)
-            answer = await self._run_safely("acquire", self._lease.owner, initial.instance_id, *_counted(fields))
+            fields = fields_of(initial)
+            answer = await self._run_safely("acquire", self._lease.owner, initial.instance_id, *counted(fields))
             if answer[0] < 0 and self._is_unsure:
                 await self._let_go_of_the_unknown()
-                answer = await self._run_safely("acquire", self._lease.owner, initial.instance_id, *_counted(fields))
-            if answer[0] < 0:
-                answers.append(InstanceBusy())
-            else:
-                answers.append((initial.instance_id, _record(pairs(answer[1])), bool(answer[0])))
+                answer = await self._run_safely("acquire", self._lease.owner, initial.instance_id, *counted(fields))
+            answers.append(InstanceBusy() if answer[0] < 0 else await self._taken(pairs(answer[1]), bool(answer[0])))
         return answers
+
+    async def _taken(self, facts: dict[bytes, bytes], created: bool) -> Any:
+        try:
+            record = record_in(facts)
+        except CorruptStateError as error:
+            await self._release([(facts[b"id"].decode(), int(facts[b"epoch"]))])
+            return error
+        return record.instance_id, record, created
 
     async def _enqueue(self, records: Sequence[Record]) -> list[bool]:
         return [
-            bool(await self._run_safely("enqueue", record.instance_id, *_counted(_fields(record))))
+            bool(await self._run_safely("enqueue", record.instance_id, *counted(fields_of(record))))
             for record in records
         ]
 
@@ -324,16 +338,15 @@ class RedisStore(RemoteStore):
         self, programs: list[str], limit: int, but: list[str]
     ) -> tuple[list[tuple[Any, Record]], float | None]:
         await self._let_go_of_the_unknown()
-        claimed, later = await self._run_safely("claim", self._lease.owner, limit, *_counted(programs), *_counted(but))
+        claimed, later = await self._run_safely("claim", self._lease.owner, limit, *counted(programs), *counted(but))
         records = []
         for facts in map(pairs, claimed):
             try:
-                record = _record(facts)
+                record = record_in(facts)
                 records.append((record.instance_id, record))
-            except Exception as error:
-                name = facts[b"id"].decode()
-                log.error("the hash of instance %r is damaged (%s: %s); it is put aside", name, type(error), error)
-                await self._run_safely("put_aside", name)
+            except CorruptStateError as error:
+                log.error("%s; it is put aside", error)
+                await self._run_safely("put_aside", facts[b"id"].decode())
         return records, float(later) if later else None
 
     async def _release(self, instances: Sequence[tuple[str, int]]) -> list[None]:
@@ -352,9 +365,9 @@ class RedisStore(RemoteStore):
     # transitions
 
     async def _commit(self, transitions: Sequence[Transition]) -> list[bool]:
-        values = [self.ttl or 0, *_counted(TRANSIENT), len(transitions)]
+        values = [self.ttl or 0, *counted(TRANSIENT), len(transitions)]
         for each in transitions:
-            values += _sent(each)
+            values += sent(each)
         try:
             answers = await self._run("commit", 0, *values)
         except ConnectionBroke:
@@ -365,7 +378,7 @@ class RedisStore(RemoteStore):
 
     async def _read(self, ids: Sequence[str]) -> list[Record | None]:
         found = await self._hashes(self._key("i", name) for name in ids)
-        return [_record(facts) if facts else None for facts in found]
+        return [record_in(facts) if facts else None for facts in found]
 
     async def _parts(self, wishes: Sequence[tuple[str, str]]) -> list[dict[str, bytes]]:
         found = await self._hashes(self._key("p", name) for name, _ in wishes)
@@ -386,12 +399,13 @@ class RedisStore(RemoteStore):
             ids = await self._ask(_slice(index, start, start + _PAGE - 1))
             if not ids:
                 break
-            found = await self._hashes(self._key("i", name.decode()) for name in ids)
-            expired = [name for name, facts in zip(ids, found, strict=True) if not facts]
+            found = [*zip(ids, await self._hashes(self._key("i", name.decode()) for name in ids), strict=True)]
+            expired = [name for name, facts in found if not facts]
             if expired:
                 await self._ask(_without(index, expired))
             start += len(ids) - len(expired)
-            records += [record for facts in found if facts and selection.matches(record := _record(facts))]
+            shown = (listed(record_in, facts, name.decode()) for name, facts in found if facts)
+            records += filter(selection.matches, shown)
         return records[selection.offset : wanted]
 
     # messages
@@ -434,7 +448,7 @@ class RedisStore(RemoteStore):
         if self._redis is not None:
             if self._lease.is_signed_in:
                 await self._run("sign_out", self._lease.owner)
-            await self._redis.aclose()
+            self._redis.close()
 
 
 def _is_about_scripts(error: ResponseError) -> bool:
@@ -444,99 +458,13 @@ def _is_about_scripts(error: ResponseError) -> bool:
     return refuses and ("evalsha" in text or "script" in text)
 
 
-def _slice(index: str, first: int, last: int) -> Callable[[Any], Awaitable[Any]]:
+def _slice(index: str, first: int, last: int) -> Callable[[Any], Any]:
     return lambda client: client.zrevrange(index, first, last)
 
 
-def _without(index: str, names: list[bytes]) -> Callable[[Any], Awaitable[Any]]:
+def _without(index: str, names: list[bytes]) -> Callable[[Any], Any]:
     return lambda client: client.zrem(index, *names)
 
 
-def _put(key: str, state: bytes) -> Callable[[Any], Awaitable[Any]]:
+def _put(key: str, state: bytes) -> Callable[[Any], Any]:
     return lambda client: client.hset(key, "state", state)
-
-
-def _fields(record: Record) -> list[Any]:
-    """All facts of an instance, as the fields of a hash; what is None is left out."""
-    facts = {
-        "id": record.instance_id,
-        "program": record.program,
-        "epoch": record.epoch,
-        "arguments": record.arguments,
-        "created_at": record.created_at,
-        **_changes(record),
-        "updated_at": record.updated_at,
-        "recoveries": record.recoveries,
-    }
-    return [item for name, value in facts.items() if value is not None for item in (name, value)]
-
-
-def _changes(record: Record) -> dict[str, Any]:
-    """What a transition changes."""
-    return {
-        "status": record.status.value,
-        "sequence": record.sequence,
-        "call_stack": record.state,
-        "retry": pickle.dumps(record.retry) if record.retry else None,
-        "awaited": json.dumps(record.awaited) if record.awaited else None,
-        "wake_at": record.wake_at,
-        "outcome": record.outcome,
-        "error": None if record.error is None else storable_text(record.error),
-        "updated_at": time.time(),
-        "recoveries": 0,
-    }
-
-
-def _sent(transition: Transition) -> list[Any]:
-    """A transition as the script takes it."""
-    record = transition.record
-    changes = _changes(record)
-    final = record.status.is_final
-    parts = {
-        name: value
-        for name, value in transition.parts.items()
-        if not (final and value is not None and name.startswith(TRANSIENT))
-    }
-    return [
-        record.instance_id,
-        record.epoch,
-        record.sequence,
-        int(final),
-        *_counted([item for name, value in changes.items() if value is not None for item in (name, value)]),
-        *_counted([name for name, value in changes.items() if value is None]),
-        *_counted(transition.consumed),
-        *_counted([item for name, value in parts.items() if value is not None for item in (name, value)]),
-        *_counted([name for name, value in parts.items() if value is None]),
-        len(transition.outbox),
-        *(item for letter in transition.outbox for item in (letter.instance_id, letter.name, letter.payload)),
-    ]
-
-
-def _counted(values: Sequence[Any]) -> list[Any]:
-    """How many there are, and they."""
-    return [len(values), *values]
-
-
-def _record(facts: dict[bytes, bytes]) -> Record:
-    def text(name: bytes) -> str | None:
-        value = facts.get(name)
-        return None if value is None else value.decode()
-
-    wake_at = facts.get(b"wake_at")
-    return Record(
-        facts[b"id"].decode(),
-        facts[b"program"].decode(),
-        Status(facts[b"status"].decode()),
-        int(facts[b"epoch"]),
-        int(facts[b"sequence"]),
-        text(b"arguments"),
-        facts.get(b"call_stack"),
-        plain.loads(facts[b"retry"]) if b"retry" in facts else (),
-        tuple(json.loads(facts[b"awaited"])) if b"awaited" in facts else (),
-        None if wake_at is None else float(wake_at),
-        facts.get(b"outcome"),
-        text(b"error"),
-        created_at=float(facts[b"created_at"]),
-        updated_at=float(facts[b"updated_at"]),
-        recoveries=int(facts[b"recoveries"]),
-    )

@@ -42,7 +42,7 @@ class Turn:
         """A command for the end."""
         self._writes.append(command)
 
-    async def end(self) -> None:
+    def end(self) -> None:
         """Write all of it.
 
         Raises:
@@ -52,43 +52,43 @@ class Turn:
             self._pipeline.multi()
             for command in self._writes:
                 self._pipeline.execute_command(*command)
-            await self._pipeline.execute()
+            self._pipeline.execute()
 
     # reading
 
-    async def facts(self, instance: bytes) -> Facts:
+    def facts(self, instance: bytes) -> Facts:
         """All facts of an instance; none if there is no such instance."""
-        await self._pipeline.watch(self.key("i", instance))
-        found: Facts = await self._pipeline.hgetall(self.key("i", instance))
+        self._pipeline.watch(self.key("i", instance))
+        found: Facts = self._pipeline.hgetall(self.key("i", instance))
         return found
 
-    async def some(self, instance: bytes, *names: bytes) -> Facts:
+    def some(self, instance: bytes, *names: bytes) -> Facts:
         """Some facts of an instance; what it does not have is left out."""
-        await self._pipeline.watch(self.key("i", instance))
-        values = await self._pipeline.hmget(self.key("i", instance), names)
+        self._pipeline.watch(self.key("i", instance))
+        values = self._pipeline.hmget(self.key("i", instance), names)
         return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
-    async def letters(self, instance: bytes) -> list[bytes]:
+    def letters(self, instance: bytes) -> list[bytes]:
         """The names of the messages of an instance, with those that this turn writes."""
         if instance not in self._names:
-            await self._pipeline.watch(self.key("n", instance))
-            self._names[instance] = await self._pipeline.hvals(self.key("n", instance))
+            self._pipeline.watch(self.key("n", instance))
+            self._names[instance] = self._pipeline.hvals(self.key("n", instance))
         return self._names[instance]
 
-    async def watch_owners(self) -> None:
-        await self._pipeline.watch(f"{self.store}:owners")
+    def watch_owners(self) -> None:
+        self._pipeline.watch(f"{self.store}:owners")
 
-    async def now(self) -> float:
+    def now(self) -> float:
         """The time of the server, in seconds."""
-        seconds, micros = await self.client.time()
+        seconds, micros = self.client.time()
         return int(seconds) + int(micros) / 1e6
 
-    async def is_alive(self, owner: bytes) -> bool:
-        expires_at = await self.client.zscore(f"{self.store}:owners", owner)
-        return expires_at is not None and float(expires_at) > await self.now()
+    def is_alive(self, owner: bytes) -> bool:
+        expires_at = self.client.zscore(f"{self.store}:owners", owner)
+        return expires_at is not None and float(expires_at) > self.now()
 
-    async def next_number(self) -> int:
-        number: int = await self.client.incr(f"{self.store}:count")
+    def next_number(self) -> int:
+        number: int = self.client.incr(f"{self.store}:count")
         return number
 
     # writing
@@ -115,9 +115,9 @@ class Turn:
         else:
             self.write("ZADD", f"{self.store}:due", due, instance)
 
-    async def create(self, instance: bytes, fields: Sequence[bytes]) -> None:
+    def create(self, instance: bytes, fields: Sequence[bytes]) -> None:
         self.put("i", instance, fields)
-        self.write("ZADD", f"{self.store}:all", await self.next_number(), instance)
+        self.write("ZADD", f"{self.store}:all", self.next_number(), instance)
 
     def own(self, instance: bytes, owner: bytes) -> None:
         """Give it to an owner; one that was forgotten since its lease has run out is noted, to be buried."""
@@ -126,28 +126,28 @@ class Turn:
         self.write("ZADD", f"{self.store}:owners", "NX", 0, owner)
         self.write("ZREM", f"{self.store}:due", instance)
 
-    async def disown(self, instance: bytes, facts: Facts) -> None:
+    def disown(self, instance: bytes, facts: Facts) -> None:
         """Take it from its owner; the facts are those of `DUE` and the owner."""
         self.drop("i", instance, [b"owner"])
         self.write("SREM", self.key("o", facts[b"owner"]), instance)
-        self.note_due(instance, facts, await self.letters(instance))
+        self.note_due(instance, facts, self.letters(instance))
 
     def count(self, instance: bytes, name: bytes) -> None:
         """Add one to a fact."""
         self.write("HINCRBY", self.key("i", instance), name, 1)
 
-    async def send(self, instance: bytes, name: bytes, payload: bytes) -> int:
+    def send(self, instance: bytes, name: bytes, payload: bytes) -> int:
         """Put a message into a mailbox; gives its number."""
-        facts = await self.some(instance, b"owner", *DUE)
-        letters = await self.letters(instance)
-        number = await self.next_number()  # after those that are there: what comes between ends this turn
+        facts = self.some(instance, b"owner", *DUE)
+        letters = self.letters(instance)
+        number = self.next_number()  # after those that are there: what comes between ends this turn
         letters.append(name)
         self.put("m", instance, [b"%d" % number, payload])
         self.put("n", instance, [b"%d" % number, name])
         if b"owner" not in facts and facts.get(b"status") in (b"SLEEPING", b"WAITING"):
             self.note_due(instance, facts, letters)
         if facts.get(b"status") in FINAL:
-            left = await self.client.pttl(self.key("i", instance))
+            left = self.client.pttl(self.key("i", instance))
             if left > 0:  # nobody will take it, so it goes with the instance
                 self.write("PEXPIRE", self.key("m", instance), left)
                 self.write("PEXPIRE", self.key("n", instance), left)

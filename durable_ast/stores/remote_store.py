@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -72,6 +73,7 @@ class RemoteStore(InstanceStore):
         self._broken: set[tuple[str, int]] = set()
         """The ownerships in which a commit was lost."""
         self._listening: asyncio.Task[None] | None = None
+        self._is_closed = threading.Event()
         self.notices = Notices()
 
     # what subclasses do
@@ -151,7 +153,17 @@ class RemoteStore(InstanceStore):
     async def _begin_to_listen(self, asked: Sequence[None]) -> Sequence[None]:
         if self._listening is None:
             self._listening = self._remote.start(self._listen())
+            threading.Thread(target=self._watch_over_lease, name="durable-ast-lease", daemon=True).start()
         return [None] * len(asked)
+
+    def _watch_over_lease(self) -> None:
+        """Tell whoever runs instances once the lease has run out, also while the server does not answer."""
+        was_held = self._lease.is_held
+        while not self._is_closed.wait(max(self._lease.left, 0.0) if was_held else self._lease.seconds / 4):
+            is_held = self._lease.is_held
+            if was_held and not is_held:
+                self.notices.post_all()
+            was_held = is_held
 
     def _lost(self) -> None:
         """The lease has run out: nothing that was owned is any more, and a new owner begins."""
@@ -240,9 +252,7 @@ class RemoteStore(InstanceStore):
         if held is None or held[1] != record.epoch:
             return self._refuse(record)
         transition = Transition(record.copy(), held[0], tuple(consumed), parts, tuple(outbox))
-        return self._committed(
-            transition.record, self._remote.ask(self._commit_in_order, transition, record.instance_id)
-        )
+        return self._remote.ask(self._commit_in_order, transition, record.instance_id)
 
     async def _commit_in_order(self, transitions: Sequence[Transition]) -> list[Any]:
         """Nothing is written after what could not be: it may say of a part that it has been."""
@@ -253,20 +263,40 @@ class RemoteStore(InstanceStore):
             if len(sound) == 1 or isinstance(error, ConnectionBroke):
                 self._broken.update(each.owned for each in sound)
             raise
-        return [done[id(each)] if id(each) in done else lost(each.record) for each in transitions]
+        answers: list[Any] = []
+        for each in transitions:
+            if id(each) not in done:
+                answers.append(lost(each.record))
+            else:
+                answers.append(None if done[id(each)] else await self._refused(each.record))
+        return answers
 
-    async def _committed(self, record: Record, was_current: Awaitable[bool]) -> None:
-        if not await was_current:
-            await self._refuse(record)
+    async def _refused(self, record: Record) -> Exception:
+        """What became of a write that was not done; others that came with it were, so nothing is raised."""
+        try:
+            (current,) = await self._read([record.instance_id])
+        except Exception as error:
+            return error
+        return self._refusal(record, current)
 
     async def _refuse(self, record: Record) -> None:
-        current = await self.read(record.instance_id)
+        raise self._refusal(record, await self.read(record.instance_id))
+
+    def _refusal(self, record: Record, current: Record | None) -> StaleOwnerError:
+        """Why a write is refused, where the instance is as it is now."""
         if current is None or current.epoch != record.epoch:
-            raise stale(record, current)
-        raise StaleOwnerError(
+            return stale(record, current)
+        return self._ran_out(record)
+
+    def _ran_out(self, record: Record) -> StaleOwnerError:
+        return StaleOwnerError(
             f"instance {record.instance_id!r}: the lease of this process ran out, because it could not be renewed "
             f"within {self._lease.seconds} seconds; this run stops, so that another process can go on"
         )
+
+    def refusal(self, record: Record) -> StaleOwnerError | None:
+        held = self._owned(record.instance_id)
+        return None if held is not None and held[1] == record.epoch else self._ran_out(record)
 
     # looking
 
@@ -323,6 +353,9 @@ class RemoteStore(InstanceStore):
     async def save(self, instance_id: str, state: State) -> None:
         await self._remote.ask(self._save, (check_instance_id(instance_id), pickle.dumps(state)), instance_id)
 
+    async def keep_sources(self, texts: Mapping[str, str]) -> None:  # all in one request
+        await asyncio.gather(*(super(RemoteStore, self).keep_sources({version: texts[version]}) for version in texts))
+
     async def close(self) -> None:
         async def end(asked: Sequence[None]) -> list[None]:
             if self._listening is not None:
@@ -330,5 +363,6 @@ class RemoteStore(InstanceStore):
             await self._disconnect()
             return [None] * len(asked)
 
+        self._is_closed.set()
         await self._remote.ask(end, None, None)
         await asyncio.to_thread(self._remote.close)

@@ -99,6 +99,20 @@ async def test_work_goes_on_when_the_server_cuts_its_connections(open_store, pos
     assert len(cut) >= 4
 
 
+async def test_texts_are_kept_whatever_encoding_a_connection_has(postgres_schema, monkeypatch):
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    store = PostgresStore(postgres_schema.conninfo, schema=postgres_schema.name)
+    records = [(await store.acquire(new(name)))[0] for name in ("zwölf", "ñ")]
+    await asyncio.gather(*(commit(store, record, error=f"in {record.instance_id}") for record in records))
+    await asyncio.wrap_future(store.publish("zwölf", "ü", b""))
+    await store.close()
+    monkeypatch.delenv("PGCLIENTENCODING")
+    other = PostgresStore(postgres_schema.conninfo, schema=postgres_schema.name)
+    assert [(await other.read(name)).error for name in ("zwölf", "ñ")] == ["in zwölf", "in ñ"]
+    assert [message.name for message in await other.messages("zwölf")] == ["ü"]
+    await other.close()
+
+
 async def test_what_a_forgotten_owner_takes_is_claimed_by_others(open_store, postgres_schema):
     """A process that was stopped while it asked for an instance, for so long that others have buried it."""
     import psycopg

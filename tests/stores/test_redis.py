@@ -72,6 +72,25 @@ async def test_what_a_forgotten_owner_takes_is_claimed_by_others(open_store, red
             await asyncio.sleep(0.05)
 
 
+async def test_who_renews_the_lease_has_a_turn_between_two_requests(open_store):
+    store, turns, stored, found = open_store(), [], [], []
+
+    async def beside():
+        while not found:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    async def begin(jobs):  # in the thread of the store, so that all of these are asked for at once
+        store._remote.start(beside())
+        stored.extend(store.publish("one", "event", b"") for _ in range(100))
+        stored[-1].add_done_callback(lambda _: found.append(len(turns)))
+        return jobs
+
+    await store._remote.ask(begin, None, None)
+    await asyncio.gather(*map(asyncio.wrap_future, stored))
+    assert found[0] >= 90
+
+
 async def test_only_what_has_ended_expires(open_store, redis_keys):
     import redis
 
