@@ -11,17 +11,62 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from contextvars import Context, copy_context
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
 
 class Answer(asyncio.Future[T]):
-    """A future that its waiters cannot cancel."""
+    """A future that its waiters cannot cancel, and that wakes them itself, one after the other.
+
+    asyncio would have each of them called later, which for a thousand that wait for one commit takes
+    longer than the commit.  So it must be settled by a callback of its event loop, not by a task.
+    """
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._waiters: list[tuple[Callable[[Answer[T]], object], Context]] = []
 
     def cancel(self, msg: Any = None) -> bool:
         """Refused; a task that is cancelled notes this, and raises when it is woken."""
         return False
+
+    def add_done_callback(self, callback: Callable[[Answer[T]], object], /, *, context: Context | None = None) -> None:
+        """Have a function called when it is settled; soon, if it is already."""
+        if self.done():
+            super().add_done_callback(callback, context=context)
+        else:
+            self._waiters.append((callback, copy_context() if context is None else context))
+
+    def remove_done_callback(self, callback: Callable[[Answer[T]], object], /) -> int:
+        """Have it called no more."""
+        kept = [waiter for waiter in self._waiters if waiter[0] != callback]
+        removed = len(self._waiters) - len(kept)
+        self._waiters = kept
+        return removed + super().remove_done_callback(callback)
+
+    def set_result(self, result: T, /) -> None:
+        """Settle it with a result."""
+        super().set_result(result)
+        self._wake()
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        """Settle it with an error."""
+        super().set_exception(exception)
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for callback, context in waiters:
+            try:
+                context.run(callback, self)
+            except BaseException as error:  # it ends the loop, which must not keep the others from their answers
+                self.get_loop().call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def answer_of(work: Future[T]) -> Answer[T]:

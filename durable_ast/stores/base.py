@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ..errors import StoreError, TransactionError
+from ..errors import StaleOwnerError, StoreError, TransactionError
 from ..state import snapshot
 from ..state.deltas import Deltas, whole, whole_parts
 from ..state.history import Checkpoint, history_in
@@ -185,6 +185,11 @@ class InstanceStore(StateStore, Store):
         """
         raise NotImplementedError
 
+    def refusal(self, record: Record) -> StaleOwnerError | None:
+        """Why nothing will be written any more of an instance that is at work here; None as far as that
+        is not known without asking.  Whoever `watch`es it is called when this changes."""
+        return None
+
     @abstractmethod
     def release(self, instance_id: str, epoch: int) -> None:
         """Stop being the owner; does not wait, and comes before any later call."""
@@ -229,6 +234,11 @@ class InstanceStore(StateStore, Store):
     @abstractmethod
     async def messages(self, instance_id: str) -> list[Message]:
         """The mailbox, oldest first."""
+
+    async def mailboxes(self, instance_ids: Sequence[str]) -> dict[str, list[Message]]:
+        """The mailboxes of several instances; one that is empty may be left out."""
+        found = await asyncio.gather(*map(self.messages, instance_ids))
+        return dict(zip(instance_ids, found, strict=True))
 
     async def message(self, instance_id: str, name: str) -> Message | None:
         """The oldest message of that name."""
@@ -291,7 +301,7 @@ class InstanceStore(StateStore, Store):
     async def records(
         self,
         *,
-        status: Collection[Status] | None = None,
+        status: Collection[Status] | Collection[str] | None = None,
         program: str | None = None,
         prefix: str | None = None,
         since: float | None = None,
@@ -301,14 +311,15 @@ class InstanceStore(StateStore, Store):
         """Instances, newest first.
 
         Args:
-            status: only those that stand at one of these.
+            status: only those that stand at one of these, or at this one; the names will do.
             program: only those of this program, by its key.
             prefix: only those whose ids begin so.
             since: only those created at this time or later, in seconds since 1970.
             limit: how many at most.
             offset: how many of the newest to leave out.
         """
-        chosen = None if status is None else frozenset(status)
+        names = (status,) if isinstance(status, str) else status
+        chosen = None if names is None else frozenset(map(Status, names))
         return await self.select(Selection(chosen, program, prefix, since, limit, offset))
 
     @abstractmethod
@@ -323,9 +334,11 @@ class InstanceStore(StateStore, Store):
             InstanceBusy: it has an owner that is alive.
         """
 
-    async def keep_source(self, version: str, text: str) -> None:
-        """Keep the text of a function for as long as there are instances; most stores hold it once."""
-        await self.save(f"source {version}", {"text": text})
+    async def keep_sources(self, texts: Mapping[str, str]) -> None:
+        """Keep the texts of functions, by version, for as long as there are instances; most stores hold
+        each once."""
+        for version, text in texts.items():
+            await self.save(f"source {version}", {"text": text})
 
     async def source(self, version: str) -> str | None:
         """The text of this version of a function, if it was kept."""

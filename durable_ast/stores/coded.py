@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import logging
 import pickle
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -28,6 +28,9 @@ from .transactions import OpenTransaction
 log = logging.getLogger("durable_ast")
 
 _SEALED = "sealed"
+
+_STATE = b"+"
+"""Stands before a state, so that having none is sealed as well."""
 
 
 class CodedStore(DelegatingStore):
@@ -53,7 +56,7 @@ class CodedStore(DelegatingStore):
         error = None if record.error is None else sealed("error", record.error.encode("utf-8", "backslashreplace"))
         return replace(
             record,
-            call_stack=sealed("call_stack", record.state),
+            call_stack=sealed(_shape(record), b"" if record.call_stack is None else _STATE + (record.state or b"")),
             retry=tuple(self._codec.encode(each, _place(record, "retry")) for each in record.retry),
             outcome=sealed("outcome", record.outcome),
             error=None if error is None else base64.b64encode(error).decode(),
@@ -65,9 +68,12 @@ class CodedStore(DelegatingStore):
 
         try:
             error = None if record.error is None else opened("error", base64.b64decode(record.error))
+            state = opened(_shape(record), record.state)
+            if state is None:
+                raise TamperedStateError("its state is missing: it was deleted, or written without a key")
             return replace(
                 record,
-                call_stack=opened("call_stack", record.state),
+                call_stack=state.removeprefix(_STATE) if state else None,
                 retry=tuple(self._codec.decode(each, _place(record, "retry")) for each in record.retry),
                 outcome=opened("outcome", record.outcome),
                 error=None if error is None else error.decode(),
@@ -174,6 +180,15 @@ class CodedStore(DelegatingStore):
     async def messages(self, instance_id: str) -> list[Message]:
         return [self._read_message(instance_id, each) for each in await self.inner.messages(instance_id)]
 
+    async def mailboxes(self, instance_ids: Sequence[str]) -> dict[str, list[Message]]:
+        found: dict[str, list[Message]] = {}
+        for instance_id, messages in (await self.inner.mailboxes(instance_ids)).items():
+            try:
+                found[instance_id] = [self._read_message(instance_id, each) for each in messages]
+            except TamperedStateError as error:
+                log.error("%s; the other mailboxes are read", error)
+        return found
+
     async def message(self, instance_id: str, name: str) -> Message | None:
         message = await self.inner.message(instance_id, name)
         return None if message is None else self._read_message(instance_id, message)
@@ -211,8 +226,8 @@ class CodedStore(DelegatingStore):
             instance_id, {_SEALED: self._codec.encode(pickle.dumps(state), _state_place(instance_id))}
         )
 
-    async def keep_source(self, version: str, text: str) -> None:
-        await InstanceStore.keep_source(self, version, text)
+    async def keep_sources(self, texts: Mapping[str, str]) -> None:
+        await InstanceStore.keep_sources(self, texts)
 
     async def source(self, version: str) -> str | None:
         return await InstanceStore.source(self, version)
@@ -220,6 +235,15 @@ class CodedStore(DelegatingStore):
 
 def _place(record: Record, field: str) -> bytes:
     return repr((record.instance_id, record.program, field, record.sequence)).encode("utf-8", "backslashreplace")
+
+
+def _shape(record: Record) -> str:
+    """What else there is of a record, and whether it has ended: its state is worth nothing beside more or less.
+
+    Not where it stands: whoever has another key has put it aside, and then it goes on with the right one.
+    """
+    there = record.outcome is not None, record.error is not None, len(record.retry)
+    return f"call_stack {record.status.is_final} {there}"
 
 
 def _part_place(instance_id: str, name: str) -> bytes:

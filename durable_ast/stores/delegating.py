@@ -6,10 +6,11 @@ what it waits for.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from ..errors import StaleOwnerError
 from ..state.schema import Message, Outgoing, Record, State
 from .base import InstanceStore
 from .claiming import Claimed
@@ -72,6 +73,9 @@ class DelegatingStore(InstanceStore):
     ) -> Awaitable[None]:
         return self.inner.commit_within(transaction, record, consumed, parts, outbox)
 
+    def refusal(self, record: Record) -> StaleOwnerError | None:
+        return self.inner.refusal(record)
+
     def release(self, instance_id: str, epoch: int) -> None:
         self.inner.release(instance_id, epoch)
 
@@ -83,6 +87,9 @@ class DelegatingStore(InstanceStore):
 
     def messages(self, instance_id: str) -> Coroutine[Any, Any, list[Message]]:
         return self.inner.messages(instance_id)
+
+    def mailboxes(self, instance_ids: Sequence[str]) -> Coroutine[Any, Any, dict[str, list[Message]]]:
+        return self.inner.mailboxes(instance_ids)
 
     def message(self, instance_id: str, name: str) -> Coroutine[Any, Any, Message | None]:
         return self.inner.message(instance_id, name)
@@ -119,8 +126,8 @@ class DelegatingStore(InstanceStore):
     def shrink(self) -> Coroutine[Any, Any, None]:
         return self.inner.shrink()
 
-    def keep_source(self, version: str, text: str) -> Coroutine[Any, Any, None]:
-        return self.inner.keep_source(version, text)
+    def keep_sources(self, texts: Mapping[str, str]) -> Coroutine[Any, Any, None]:
+        return self.inner.keep_sources(texts)
 
     def source(self, version: str) -> Coroutine[Any, Any, str | None]:
         return self.inner.source(version)

@@ -28,6 +28,7 @@ from . import disk_mailbox as mailbox
 from .answer import Answer, answer_of, kept
 from .base import InstanceStore
 from .claiming import InstanceBusy
+from .damaged import listed
 from .disk_file import pack, unpack
 from .disk_lock import FileLock
 from .memory import drop_parts, drop_transient, put_parts, stale
@@ -130,7 +131,9 @@ class DiskStateStore(InstanceStore):
         await self._in_thread(self._replace, instance_id, state)
 
     def _read(self, instance_id: str) -> State | None:
-        file = self._file(instance_id, ".pkl")
+        return self._state_in(self._file(instance_id, ".pkl"))
+
+    def _state_in(self, file: Path) -> State | None:
         try:
             data = file.read_bytes()
         except FileNotFoundError:
@@ -214,10 +217,22 @@ class DiskStateStore(InstanceStore):
         if held is not None and held.record.epoch == epoch:
             del self._held[instance_id]
             if held.write is None or held.write.done():
-                held.lock.close()
+                self._unlock(instance_id, held)
             else:
-                held.write.add_done_callback(lambda _: held.lock.close())
+                held.write.add_done_callback(lambda _: self._unlock(instance_id, held))
         self.notices.post(instance_id)
+
+    def _unlock(self, instance_id: str, held: _Held) -> None:
+        held.lock.close()
+        self._tell_others(instance_id)
+
+    def _tell_others(self, instance_id: str) -> None:
+        """Let other processes see that something has changed: of files they see when, and of those in a
+        folder of the folder not even that."""
+        when = time.time_ns()  # the system's own stamps are several milliseconds apart
+        for path in (self._file(instance_id, ".pkl"), self.path):
+            with contextlib.suppress(OSError):
+                os.utime(path, ns=(when, when))
 
     async def delete(self, instance_id: str) -> bool:
         return await self._in_thread(self._delete, instance_id)
@@ -301,6 +316,7 @@ class DiskStateStore(InstanceStore):
         """Deliver what a checkpoint says it has sent."""
         for instance_id, name in state.get(_SENT, ("", ()))[1]:
             mailbox.deliver(self._mail(instance_id), name)
+            self._tell_others(instance_id)
 
     # looking
 
@@ -315,8 +331,12 @@ class DiskStateStore(InstanceStore):
 
     async def select(self, selection: Selection) -> list[Record]:
         def work() -> list[Record]:
-            states = [unpack(file.read_bytes(), file, self.unpickle) for file in self.path.glob("*.pkl")]
-            records = [Record.from_state(state) for state in states if isinstance(state, dict) and "format" in state]
+            states = {file.stem: listed(self._state_in, file, file.stem) for file in self.path.glob("*.pkl")}
+            records = [
+                state if isinstance(state, Record) else listed(Record.from_state, state, name)
+                for name, state in states.items()
+                if isinstance(state, Record) or (isinstance(state, dict) and "format" in state)
+            ]
             return selection.page(sorted(records, key=lambda record: record.created_at, reverse=True))
 
         return await self._in_thread(work)
@@ -373,6 +393,7 @@ class DiskStateStore(InstanceStore):
 
     def _publish(self, instance_id: str, name: str, payload: bytes) -> int:
         number = mailbox.publish(self._mail(instance_id), name, payload)
+        self._tell_others(instance_id)
         self.notices.post(instance_id)
         return number
 

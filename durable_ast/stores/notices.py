@@ -45,13 +45,13 @@ class Notices:
             wake()
 
     def post_waiting(self, concerns: Callable[[str | None], bool]) -> None:
-        """Something may have changed about those that somebody waits for, or watches, and that this
-        concerns."""
+        """Something may have changed about any instance; of those that somebody waits for, or watches, only
+        about those that this concerns."""
         wakes: set[Callable[[], None]] = set()
         with self._lock:
             self._count += 1
+            self._of_all = self._count  # whoever is between two waits must not miss it
             for topic in [topic for topic in (self._waiting.keys() | self._watching.keys()) if concerns(topic)]:
-                self._note(topic)
                 wakes |= self._waiting.pop(topic, set()) | self._watching.get(topic, set())
         for wake in wakes:
             wake()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from ..errors import CorruptStateError
 from ..state.deltas import OF_RECORD
 from ..state.history import PREFIX as HISTORY
 from ..state.schema import Status
@@ -54,11 +55,15 @@ async def sizes_by_reading(store: InstanceStore, largest: int) -> Sizes:
     """See `InstanceStore.sizes`."""
     sizes = []
     for record in await store.records():
-        parts = await store.parts(record.instance_id)
+        try:
+            parts = await store.parts(record.instance_id)
+            messages = await store.messages(record.instance_id)
+        except CorruptStateError:  # how much of it there is, is not known
+            parts, messages = {}, []
         history = sum(len(data) for name, data in parts.items() if name.startswith(HISTORY))
         own = sum(len(data) for name, data in parts.items() if name.startswith(OF_RECORD))
         beside = sum(map(len, parts.values())) - history - own
-        beside += sum(len(message.payload) for message in await store.messages(record.instance_id))
+        beside += sum(len(message.payload) for message in messages)
         state = len(record.call_stack or b"") + len(record.outcome or b"") + sum(map(len, record.retry)) + own
         sizes.append(Size(record.instance_id, record.status, state, beside, history))
     return summed(sizes, largest)

@@ -20,9 +20,10 @@ from ..errors import CorruptStateError
 from ..state.deltas import OF_RECORD
 from ..state.history import PREFIX as HISTORY
 from ..state.schema import Message, Outgoing, Record, State, Status
-from .answer import kept
+from .answer import Answer, kept
 from .base import InstanceStore
 from .claiming import Claimed, InstanceBusy
+from .damaged import listed
 from .memory import lost, stale
 from .notices import Notices
 from .parts import NO_PARTS, Parts, are_news
@@ -50,7 +51,7 @@ from .sqlite_rows import (
 )
 from .sqlite_transaction import SQLiteTransaction
 from .sqlite_watch import SQLiteWatch
-from .sqlite_writer import SQLiteWriter
+from .sqlite_writer import Key, Row, SQLiteWriter
 from .transactions import OpenTransaction
 
 log = logging.getLogger("durable_ast")
@@ -228,13 +229,13 @@ class SQLiteStore(InstanceStore):
         if consumed or parts or outbox or final:
             alone = alone and not parts
             more = write_more(row[-2], tuple(consumed), parts, outbox, final)
-            found = self._writer.commit(row, flush=flush, alone=alone, more=more)
-            return self._committed(record, found, outbox, is_news=final or are_news(parts), is_end=final)
+            missing = self._writer.commit(row, flush=flush, alone=alone, more=more)
+            return self._committed(record, row, missing, outbox, is_news=final or are_news(parts), is_end=final)
         if alone and not flush and self._writer.commit_at_once(row):
             return None
-        return self._committed(record, self._writer.commit(row, flush=flush, alone=alone))
+        return self._committed(record, row, self._writer.commit(row, flush=flush, alone=alone))
 
-    def _row(self, record: Record) -> tuple[Any, ...]:
+    def _row(self, record: Record) -> Row:
         """The values of the statement that writes a transition."""
         key = self._held.get(record.instance_id)
         return record.status.value, record.sequence, record.state, *changes(record), time.time(), key, record.epoch
@@ -261,27 +262,29 @@ class SQLiteStore(InstanceStore):
         row = self._row(record)
         more = write_more(row[-2], tuple(consumed), parts, outbox, record.status.is_final)
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: sqlite3.Connection) -> Collection[Key]:
             transaction.check()
             if connection.execute(UPDATE, row).rowcount != 1:
-                return False
+                return (row[-2:],)
             more(connection)
             connection.execute("COMMIT")
-            return True
+            return ()
 
-        found = self._writer.last_of(transaction.section, work)
-        return self._committed(record, found, outbox, is_news=are_news(parts))
+        missing = self._writer.last_of(transaction.section, work)
+        return self._committed(record, row, missing, outbox, is_news=are_news(parts))
 
     async def _committed(
         self,
         record: Record,
-        found: Awaitable[bool],
+        row: Row,
+        missing: Answer[Collection[Key]],
         outbox: Sequence[Outgoing] = (),
         *,
         is_news: bool = False,
         is_end: bool = False,
     ) -> None:
-        if not await found:
+        """Wait until a transition is written, of which this is the row unless that was missing."""
+        if row[-2:] in await missing:
             current = await self.read(record.instance_id)
             raise lost(record) if current is not None and current.epoch == record.epoch else stale(record, current)
         if is_end:
@@ -335,6 +338,12 @@ class SQLiteStore(InstanceStore):
 
         messages: list[Message] = await self._writer.submit_from_loop(work, flush=False)
         return messages
+
+    async def mailboxes(self, instance_ids: Sequence[str]) -> dict[str, list[Message]]:
+        found: dict[str, list[Message]] = await self._writer.submit_from_loop(
+            lambda connection: mailboxes(connection, instance_ids), flush=False
+        )
+        return found
 
     async def message(self, instance_id: str, name: str) -> Message | None:
         def work(connection: sqlite3.Connection) -> Message | None:
@@ -414,7 +423,7 @@ class SQLiteStore(InstanceStore):
         query, values = listing(selection)
 
         def work(connection: sqlite3.Connection) -> list[Record]:
-            return [record_in(row) for row in connection.execute(query, values)]
+            return [listed(record_in, row, *row[:2]) for row in connection.execute(query, values)]
 
         records: list[Record] = await self._writer.submit_from_loop(work, flush=False)
         return records
@@ -475,6 +484,10 @@ def _file_of(path: str | os.PathLike[str]) -> str:
     text = os.fspath(path)
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
+        if "?" in text:
+            raise ValueError(
+                f"the URL of a SQLite file takes no options, and 'sqlite:///{text}' has some; pass them by name"
+            )
     elif "://" in text:
         raise ValueError(f"{text!r} is no SQLite file; write a path, or sqlite:///path")
     return text if text == ":memory:" else str(Path(text).absolute())

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import CorruptStateError
 from ..state import plain
 from ..state.schema import INTERNAL, Message, Outgoing, Record, Status
+from .damaged import damaged
 from .names import storable_text
 from .parts import TRANSIENT, Parts
 from .selection import Selection
@@ -24,7 +24,9 @@ PUT_PART = (
 )
 PUT_MESSAGE = "INSERT INTO durable_messages (instance_id, name, payload) VALUES (?, ?, ?)"
 
-_DROP_TRANSIENT = f"DELETE FROM durable_parts WHERE instance = ? AND ({' OR '.join(['name GLOB ?'] * len(TRANSIENT))})"
+_IS_TRANSIENT = " OR ".join(f"name GLOB '{prefix}*'" for prefix in TRANSIENT)
+_DROP_TRANSIENT = f"DELETE FROM durable_parts WHERE instance = ? AND ({_IS_TRANSIENT})"
+"""With patterns as parameters, SQLite would compile the statement again each time."""
 
 DUE = """CASE
 WHEN status = 'RUNNING' OR (status = 'ENQUEUED' AND wake_at IS NULL) THEN updated_at
@@ -105,9 +107,7 @@ def record_in(row: Sequence[Any]) -> Record:
             recoveries=recoveries,
         )
     except Exception as problem:
-        raise CorruptStateError(
-            f"the row of instance {name!r} is damaged ({type(problem).__name__}: {problem}); it is left as it is"
-        ) from problem
+        raise damaged(name, problem) from problem
 
 
 def changes(record: Record) -> tuple[Any, ...]:
@@ -173,7 +173,7 @@ def write_more(
             connection.executemany(WAKE, ((receiver,) for receiver, _, _ in letters))
         if final:
             connection.execute("UPDATE durable_instances SET owner = NULL, due = NULL WHERE key = ?", (key,))
-            connection.execute(_DROP_TRANSIENT, (key, *(f"{prefix}*" for prefix in TRANSIENT)))
+            connection.execute(_DROP_TRANSIENT, (key,))
 
     return work
 

@@ -14,7 +14,7 @@ import queue
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -58,19 +58,6 @@ class _Commits:
 
 
 _Jobs: TypeAlias = "queue.SimpleQueue[_Job | _Commits | Section | None]"
-
-
-class Ticket:
-    """One commit among those of a turn; awaiting it tells whether its row was there."""
-
-    __slots__ = ("_commits", "_key")
-
-    def __init__(self, commits: _Commits, key: Key) -> None:
-        self._commits, self._key = commits, key
-
-    def __await__(self) -> Generator[Any, None, bool]:
-        missing = yield from self._commits.future
-        return self._key not in missing
 
 
 class SQLiteWriter:
@@ -127,8 +114,9 @@ class SQLiteWriter:
         self._put(_Job(work, flush, future))
         return future
 
-    def commit(self, row: Row, *, flush: bool, alone: bool, more: Work | None = None) -> Ticket:
-        """Commit a row; must be called in an event loop.
+    def commit(self, row: Row, *, flush: bool, alone: bool, more: Work | None = None) -> Answer[Collection[Key]]:
+        """Commit a row; must be called in an event loop.  Gives, once it is committed, the keys of those
+        rows of this turn that were not there.
 
         Args:
             row: the values for the commit statement.
@@ -151,7 +139,7 @@ class SQLiteWriter:
         if alone:
             self._turns.pop(loop, None)
             self._put(commits)
-        return Ticket(commits, key)
+        return commits.future
 
     def commit_at_once(self, row: Row) -> bool:
         """Commit a row without waiting for anything, neither the disk nor another writer.

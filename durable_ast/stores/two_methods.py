@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -186,7 +186,7 @@ class TwoMethodStore(InstanceStore):
     async def save(self, instance_id: str, state: State) -> None:
         await self._save(instance_id, state)
 
-    async def keep_source(self, version: str, text: str) -> None:
+    async def keep_sources(self, texts: Mapping[str, str]) -> None:
         """Not kept: whoever wrote the two methods expects instances there, and nothing else."""
 
     async def source(self, version: str) -> str | None:

@@ -26,7 +26,7 @@ def open_store(
 
     Args:
         url: ``sqlite:///path``, a path, or ``:memory:`` for SQLite; ``file:///path`` for a folder;
-            ``redis://...`` or ``rediss://...``; ``postgresql://...``.
+            ``redis://...``, ``rediss://...`` or ``unix:///path/of/redis.sock``; ``postgresql://...``.
         signing_key: a secret with which all that is stored is signed, and verified before it is read;
             the environment variable ``DURABLE_AST_KEY`` if it is left out.  Of several keys the first
             one signs, and all of them verify.
@@ -75,7 +75,7 @@ def _plain_store(text: str, options: dict[str, Any]) -> InstanceStore:
         from .postgres import PostgresStore
 
         return PostgresStore(text, **options)
-    if text.startswith(("redis://", "rediss://")):
+    if text.startswith(("redis://", "rediss://", "unix://")):
         from .redis import RedisStore
 
         return RedisStore(text, **options)

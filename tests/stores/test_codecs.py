@@ -1,5 +1,6 @@
 """Stores that sign, encrypt and compress what they are given."""
 
+import asyncio
 import base64
 import logging
 import os
@@ -12,11 +13,13 @@ import pytest
 from durable_ast import (
     CheckpointException,
     DurableBackend,
+    PauseForEventException,
     SQLiteStore,
     Status,
     TamperedStateError,
     make_durable,
     open_store,
+    wait_for_event,
 )
 from durable_ast.state.codec import Chain, Compression, Signing
 from durable_ast.stores import coded
@@ -117,6 +120,17 @@ async def test_a_record_is_worth_nothing_in_another_place(tmp_path):
     await store.close()
 
 
+async def test_a_mailbox_that_does_not_pass_does_not_hide_the_others(tmp_path):
+    path = tmp_path / "durable.db"
+    store = open_store(path, signing_key="secret")
+    for instance_id in ("one", "two"):
+        await asyncio.wrap_future(store.publish(instance_id, ".cancel", b""))
+    change(path, "UPDATE durable_messages SET payload = ? WHERE instance_id = 'one'", b"changed")
+    found = await store.mailboxes(["one", "two"])
+    assert list(found) == ["two"]
+    await store.close()
+
+
 async def test_another_key_reads_nothing_and_an_older_one_is_accepted(tmp_path):
     path = tmp_path / "durable.db"
     await fill(path, signing_key="old")
@@ -191,3 +205,59 @@ class _Bomb:
 
     def __reduce__(self):
         return Path.touch, (Path(self.file),)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "call_stack = NULL",
+        "outcome = NULL",
+        "error = NULL",
+        "call_stack = NULL, outcome = NULL, error = NULL",
+        "retry = NULL",
+        "status = 'SUCCESS'",
+        "status = 'CANCELLED', outcome = NULL",
+        "sequence = sequence - 1",
+    ],
+)
+async def test_what_was_deleted_of_a_record_is_missed(tmp_path, forged):
+    path = tmp_path / "durable.db"
+    store = open_store(path, signing_key="secret")
+    record, _ = await store.acquire(new())
+    await commit(store, record, call_stack=b"state", outcome=b"outcome", error="error", retry=(b"before",))
+    store.release("one", record.epoch)
+    await store.close()
+    change(path, f"UPDATE durable_instances SET {forged}")
+    store = open_store(path, signing_key="secret")
+    with pytest.raises(TamperedStateError, match="'one'"):
+        await store.read("one")
+    with pytest.raises(TamperedStateError, match="'one'"):
+        await store.acquire(new())
+    await store.close()
+
+
+@make_durable
+async def waiting() -> str:
+    return await wait_for_event("go")
+
+
+async def test_an_instance_whose_state_was_deleted_does_not_start_over(tmp_path):
+    store = open_store(tmp_path / "durable.db", signing_key="secret")
+    facts = {"orchestration_backend": DurableBackend(store), "instance_id": "it"}
+    with pytest.raises(PauseForEventException):
+        await waiting(**facts)
+    change(tmp_path / "durable.db", "UPDATE durable_instances SET call_stack = NULL")
+    with pytest.raises(TamperedStateError, match="state is missing"):
+        await waiting(**facts)
+    await store.close()
+
+
+async def test_who_has_another_key_spoils_nothing(tmp_path):
+    await fill(tmp_path / "durable.db", signing_key="secret")
+    stranger = open_store(tmp_path / "durable.db", signing_key="other")
+    assert (await stranger.claim(PROGRAMS, 1)).records == []
+    await stranger.close()
+    store = open_store(tmp_path / "durable.db", signing_key="secret")
+    record, _ = await store.acquire(new())
+    assert record.call_stack == b"mark: state"
+    await store.close()

@@ -63,6 +63,7 @@ class Flushed:
 
     async def open(self) -> None:
         self._backend = DurableBackend(self._store())
+        await self._backend.store.read("it")  # whatever it reads from is there, as those of the others are
 
     def _options(self, name: str) -> dict[str, Any]:
         return {"orchestration_backend": self._backend, "instance_id": name}
