@@ -207,6 +207,8 @@ class Handle(Generic[R]):
 
     async def hold(self) -> None:
         """If the run has failed, let it go on from there once its queue lets it go."""
+        if (await self._record()).status not in OVER:
+            return
         record = await self._owned_or_paused()
         if record is None:
             return

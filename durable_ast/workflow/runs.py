@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 from ..backends.durable import DurableBackend
+from ..backoff import exponential
 from ..errors import DurableError, UnknownRunError
 from ..runtime.background import Background, begin, drop
 from ..runtime.control import Paused
@@ -16,6 +18,11 @@ from ..stores.claiming import InstanceBusy
 from ..worker.handing_over import HandedOver, HandingOverStore
 
 log = logging.getLogger("durable_ast")
+
+_AGAIN = exponential(base=0.02, max=1, factor=2)
+_TRIES = 15
+"""So often, in all about ten seconds, a run is tried that somebody else owns: who took it only to pause
+it, to hold it or to give it other arguments has let go of it by then, and runs nothing."""
 
 
 class Runs:
@@ -77,10 +84,12 @@ class Runs:
         await drop([task for task in left if not task.done()])
 
 
-async def _drive(runtime: DurableRuntime) -> None:
+async def _drive(runtime: DurableRuntime) -> Any:
     try:
-        await runtime.drive()
-    except InstanceBusy:
+        for attempt in range(_TRIES):
+            with contextlib.suppress(InstanceBusy):
+                return await runtime.drive()
+            await asyncio.sleep(_AGAIN(attempt))
         log.info("run %s: another process is at work on it", runtime.instance_id)
     except (Paused, HandedOver, UnknownRunError) as left:
         log.info("%s", left)

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
+from durable_ast.stores.claiming import InstanceBusy
 
 
 class Shop:
@@ -33,6 +34,12 @@ class Shop:
             return name
 
         self.order = order
+
+    async def until(self, *log):
+        """Wait until just this has been begun, in this order."""
+        async with asyncio.timeout(60):
+            while self.log != list(log):
+                await asyncio.sleep(0.01)
 
     async def finish(self, handles):
         return [await handle.result(timeout=60) for handle in handles]
@@ -67,15 +74,30 @@ async def test_limits_hold_for_all_processes(store):
         await shop.wf.close()
 
 
-async def test_priority_keys_and_delay(store):
+async def test_priority(store):
     shop = Shop(store, concurrency=1, priority=-1)
-    due = time.monotonic() + 1.0
-    first = await shop.queue.start(shop.order, "first", delay=due - time.monotonic())
-    low = await shop.queue.start(shop.order, "low", delay=due - time.monotonic())
-    high = await shop.queue.start(shop.order, "high", priority=0, delay=due - time.monotonic() - 0.1)
-    assert await first.status() is Status.ENQUEUED
-    await shop.finish([first, low, high])
-    assert shop.log == ["high", "first", "low"]
+    shop.is_open.clear()
+    handles = [await shop.queue.start(shop.order, "before")]
+    await shop.until("before")
+    handles += [await shop.queue.start(shop.order, name) for name in ("first", "low")]
+    handles += [await shop.queue.start(shop.order, "high", priority=0)]
+    shop.is_open.set()
+    await shop.finish(handles)
+    assert shop.log == ["before", "high", "first", "low"]
+    await shop.wf.close()
+
+
+async def test_delay(store):
+    shop = Shop(store, concurrency=1)
+    late = await shop.queue.start(shop.order, "late", delay=3600)
+    begun = time.time()
+    soon = await shop.queue.start(shop.order, "soon", delay=0.3)
+    now = await shop.queue.start(shop.order, "now")
+    assert await now.result(timeout=60) == "now"
+    assert await soon.result(timeout=60) == "soon"
+    assert time.time() - begun >= 0.3
+    assert await late.status() is Status.ENQUEUED
+    assert "late" not in shop.log
     await shop.wf.close()
 
 
@@ -118,6 +140,7 @@ async def test_a_run_that_is_paused_in_its_queue_waits_for_both(store):
     assert await second.status() is Status.PAUSED
     await second.resume()
     assert await second.status() is Status.ENQUEUED
+    await shop.until(0)
     await asyncio.sleep(0.3)
     assert shop.log == [0], "to be told to go on is no turn"
     await second.pause()
@@ -149,6 +172,25 @@ async def test_a_run_is_queued_once(store):
     await asyncio.sleep(0.5)
     assert shop.log == ["x"]
     assert [run.id for run in await shop.wf.list()] == ["order-x"], "the queue is no run"
+    await shop.wf.close()
+
+
+async def test_a_run_begins_though_somebody_has_it_at_that_moment(store, monkeypatch):
+    """Who asks for a run that is there takes it for a moment, perhaps that in which it is to begin."""
+    shop, busy = Shop(store), [True] * 3
+    acquire = type(shop.wf.instances).acquire
+
+    async def acquire_late(self, record):
+        stored = await self.read(record.instance_id)
+        if stored is not None and stored.status is Status.ENQUEUED and not stored.is_held and busy:
+            busy.pop()
+            raise InstanceBusy
+        return await acquire(self, record)
+
+    monkeypatch.setattr(type(shop.wf.instances), "acquire", acquire_late)
+    handle = await shop.queue.start(shop.order, "x")
+    assert await handle.result(timeout=30) == "x"
+    assert busy == []
     await shop.wf.close()
 
 
@@ -207,7 +249,8 @@ async def test_one_run_of_a_unique_key_at_a_time(store):
 
 async def test_calls_in_a_burst_are_one_run_with_the_last_arguments(store):
     shop = Shop(store)
-    burst = [await shop.queue.start(shop.order, name, unique="stock", debounce=0.5) for name in "abc"]
+    burst = [await shop.queue.start(shop.order, name, unique="stock", debounce=60) for name in "ab"]
+    burst += [await shop.queue.start(shop.order, "c", unique="stock", debounce=0.2)]
     assert len(set(burst)) == 1
     assert await burst[0].result(timeout=60) == "c"
     later = await shop.queue.start(shop.order, "d", unique="stock", debounce=0.1)
