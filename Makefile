@@ -6,6 +6,10 @@ BIN := .venv/bin
 # Two for each processor: many tests wait for other processes, and for the disk.
 WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
 READY := .venv/ready
+# What tests write is kept in memory where there are two GB for it: a killed process loses nothing there either.
+TMPDIR := $(shell $(PYTHON) -c 'import os, shutil, tempfile as t; m = "/dev/shm"; \
+	print(m if os.path.isdir(m) and os.access(m, os.W_OK) and shutil.disk_usage(m).free > 2 << 30 else t.gettempdir())')
+export TMPDIR
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint conformance fuzz chaos bench peers picture dist clean

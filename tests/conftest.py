@@ -1,6 +1,7 @@
 """Servers for the tests of stores: those that the environment names, else those found running, else
 some of their own, started from what is installed on the machine or has come with the extra `test`."""
 
+import gc
 import os
 import uuid
 from dataclasses import dataclass
@@ -8,6 +9,12 @@ from dataclasses import dataclass
 import pytest
 
 from tests.chaos.servers import Postgres, Redis
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection of a test look through all that was imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,7 @@ class Handle(Generic[R]):
         if record is None:
             return
         if record.status not in OVER:
-            self._release(record)
+            self._put_back(record)
             return
         record.status, record.outcome, record.error, record.wake_at = Status.ENQUEUED, None, None, HELD
         await self._leave(record)
@@ -224,14 +224,14 @@ class Handle(Generic[R]):
         if record is None:
             return  # somebody pauses or ends it at the moment, or gives it other arguments
         if not record.is_held:
-            self._release(record)
+            self._put_back(record)
             return
         record.wake_at = None if record.status is Status.ENQUEUED else AT_ONCE
         await self._leave(record)
         self._go_on(record)
 
     def _go_on(self, record: Record) -> None:
-        if not record.stands_still:
+        if not record.stands_still and record.status not in OVER:
             self._workflow.go_on(record)
 
     async def remove(self) -> None:
@@ -256,7 +256,7 @@ class Handle(Generic[R]):
         if record.has_not_begun:
             await self._end(record, "was cancelled before it had begun")
             return True
-        self._release(record)
+        self._put_back(record)
         return False
 
     async def _end(self, record: Record, how: str) -> None:
@@ -327,6 +327,11 @@ class Handle(Generic[R]):
                 await writing
         finally:
             self._release(record)
+
+    def _put_back(self, record: Record) -> None:
+        """Let go of a run that was taken for a moment, perhaps that in which it was to begin."""
+        self._release(record)
+        self._go_on(record)
 
     def _release(self, record: Record) -> None:
         self._workflow.instances.release(record.instance_id, record.epoch)

@@ -265,8 +265,12 @@ class Queue:
             if is_new or (replaces and await runtime.replace(args, kwargs)):
                 return item, is_new
             record = await store.read(runtime.instance_id)
-            if not replaces and record is not None and record.status not in OVER:
+            if record is None or record.status in OVER:
+                continue
+            if not replaces:
                 return item, False
+            if not record.stands_still:
+                self._workflow.go_on(record)  # it was let go while it was taken to be replaced
 
     # the process that decides
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any
 
 from ..backends.durable import DurableBackend
-from ..backoff import exponential
 from ..errors import DurableError, UnknownRunError
 from ..runtime.background import Background, begin, drop
 from ..runtime.control import Paused
@@ -18,11 +16,6 @@ from ..stores.claiming import InstanceBusy
 from ..worker.handing_over import HandedOver, HandingOverStore
 
 log = logging.getLogger("durable_ast")
-
-_AGAIN = exponential(base=0.02, max=1, factor=2)
-_TRIES = 15
-"""So often, in all about ten seconds, a run is tried that somebody else owns: who took it only to pause
-it, to hold it or to give it other arguments has let go of it by then, and runs nothing."""
 
 
 class Runs:
@@ -41,16 +34,37 @@ class Runs:
         self._backend = DurableBackend(self._store)
         self._tasks: dict[str, Background] = {}
         self._runtimes: dict[Background, DurableRuntime] = {}
+        self._asked_again: set[str] = set()
+        """The runs that were to begin once more since they last began."""
 
     def begin(self, runtime: DurableRuntime) -> None:
         """Go on with an instance, unless this process is at it already."""
         run_id = runtime.instance_id
         if self.task(run_id) is not None:
+            self._asked_again.add(run_id)
             return
         own = DurableRuntime(runtime.program, self._backend, run_id)
-        task = begin(_drive(own), name=f"run {run_id}")
+        task = begin(self._drive(own), name=f"run {run_id}")
         self._tasks[run_id], self._runtimes[task] = task, own
         task.add_done_callback(lambda _: self._ended(run_id, task))
+
+    async def _drive(self, runtime: DurableRuntime) -> None:
+        run_id = runtime.instance_id
+        try:
+            while True:
+                self._asked_again.discard(run_id)
+                try:
+                    await runtime.drive()
+                    return
+                except InstanceBusy:
+                    if run_id not in self._asked_again:  # whoever had it has not let go of it since
+                        log.info("run %s: somebody else is at work on it", run_id)
+                        return
+        except (Paused, HandedOver, UnknownRunError) as left:
+            log.info("%s", left)
+        except DurableError as error:
+            log.error("run %s stopped: %s", run_id, error)
+            raise
 
     def _ended(self, run_id: str, task: Background) -> None:
         del self._runtimes[task]
@@ -82,17 +96,3 @@ class Runs:
         if left and grace > 0:
             await asyncio.wait(left, timeout=grace)
         await drop([task for task in left if not task.done()])
-
-
-async def _drive(runtime: DurableRuntime) -> Any:
-    try:
-        for attempt in range(_TRIES):
-            with contextlib.suppress(InstanceBusy):
-                return await runtime.drive()
-            await asyncio.sleep(_AGAIN(attempt))
-        log.info("run %s: another process is at work on it", runtime.instance_id)
-    except (Paused, HandedOver, UnknownRunError) as left:
-        log.info("%s", left)
-    except DurableError as error:
-        log.error("run %s stopped: %s", runtime.instance_id, error)
-        raise

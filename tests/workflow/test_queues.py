@@ -176,21 +176,34 @@ async def test_a_run_is_queued_once(store):
 
 
 async def test_a_run_begins_though_somebody_has_it_at_that_moment(store, monkeypatch):
-    """Who asks for a run that is there takes it for a moment, perhaps that in which it is to begin."""
-    shop, busy = Shop(store), [True] * 3
+    """The second call takes the run to replace its arguments just when the first one's is let go."""
+    shop = Shop(store)
     acquire = type(shop.wf.instances).acquire
+    is_let_go, is_taken, is_found_taken = (asyncio.Event() for _ in range(3))
 
-    async def acquire_late(self, record):
-        stored = await self.read(record.instance_id)
-        if stored is not None and stored.status is Status.ENQUEUED and not stored.is_held and busy:
-            busy.pop()
-            raise InstanceBusy
-        return await acquire(self, record)
+    async def acquire_at_a_bad_moment(self, record):
+        name = asyncio.current_task().get_name()
+        if name == "second" and not is_taken.is_set():
+            await is_let_go.wait()
+            taken = await acquire(self, record)
+            is_taken.set()
+            await is_found_taken.wait()
+            return taken
+        if not name.startswith("run ") or is_found_taken.is_set():
+            return await acquire(self, record)
+        is_let_go.set()
+        await is_taken.wait()
+        try:
+            return await acquire(self, record)
+        except InstanceBusy:
+            asyncio.get_running_loop().call_later(0.05, is_found_taken.set)
+            raise
 
-    monkeypatch.setattr(type(shop.wf.instances), "acquire", acquire_late)
-    handle = await shop.queue.start(shop.order, "x")
-    assert await handle.result(timeout=30) == "x"
-    assert busy == []
+    monkeypatch.setattr(type(shop.wf.instances), "acquire", acquire_at_a_bad_moment)
+    first = await shop.queue.start(shop.order, "a", unique="stock", debounce=0.3)
+    second = asyncio.create_task(shop.queue.start(shop.order, "b", unique="stock", debounce=0), name="second")
+    assert await first.result(timeout=30) == "a"
+    assert await (await second).result(timeout=30) == "b"
     await shop.wf.close()
 
 
