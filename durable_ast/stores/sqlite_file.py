@@ -75,12 +75,22 @@ def open_database(path: str, patience: float) -> sqlite3.Connection:
     return connection
 
 
-def open_impatient(path: str) -> sqlite3.Connection:
-    """Another connection to a file that exists: it waits neither for other writers nor for the disk,
-    and leaves the care of the write-ahead log to the first one."""
+def open_impatient(path: str, patience: float) -> sqlite3.Connection:
+    """Another connection to a file that exists: once it is open, it waits neither for other writers nor
+    for the disk, and leaves the care of the write-ahead log to the first one.
+
+    Args:
+        path: the file.
+        patience: see `patiently`.
+    """
     connection = sqlite3.connect(path, isolation_level=None, timeout=0.0, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    try:
+        # it reads the schema, for which the file may be locked
+        patiently(lambda: connection.execute("PRAGMA synchronous = NORMAL"), patience)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -276,7 +276,7 @@ class SQLiteWriter:
         if self._connection is None:
             self._connection, self._level = open_database(self.path, self._patience), ""
             if self.path != ":memory:":
-                self._at_once = open_impatient(self.path)
+                self._at_once = open_impatient(self.path, self._patience)
         wanted = "FULL" if self._full and flush else "NORMAL"
         if wanted != self._level:
             self._connection.execute(f"PRAGMA synchronous = {wanted}")

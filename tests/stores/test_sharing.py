@@ -93,6 +93,19 @@ def test_threads_that_call_one_instance(backend):
     assert in_threads(lambda _: asyncio.run(count(30, orchestration_backend=backend, instance_id="it"))) == [435] * 4
 
 
+def test_a_file_that_is_opened_and_closed_all_the_time_is_never_locked(tmp_path):
+    """Whoever opens or closes it has it locked for a moment."""
+
+    def work(number):
+        for _ in range(300):
+            store = SQLiteStore(tmp_path / "durable.db")
+            DurableBackend(store).publish_event("it", "a", number).result(timeout=60)
+            asyncio.run(store.close())
+        return number
+
+    assert sorted(in_threads(work, how_many=6)) == list(range(6))
+
+
 def test_publishing_from_threads_while_the_instance_waits(backend):
     async def main():
         calling = asyncio.create_task(hear(40, orchestration_backend=backend, instance_id="it", wait=True))
