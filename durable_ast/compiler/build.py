@@ -111,6 +111,12 @@ def at(node: Node, where: ast.AST) -> Node:
     return node
 
 
+def beginning(node: ast.AST) -> ast.AST:
+    """The place where a statement or expression begins."""
+    line, column = node.lineno, node.col_offset  # type: ignore[attr-defined]
+    return ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column)
+
+
 def replaced(node: Node, **changes: object) -> Node:
     """A copy of `node` with some fields changed, in the same place."""
     fields = {name: getattr(node, name) for name in node._fields if hasattr(node, name)}

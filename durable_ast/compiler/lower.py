@@ -14,7 +14,7 @@ from collections.abc import Callable, Container
 from typing import TypeVar
 
 from . import desugar
-from .build import assign, at, call, constant, load, negated, replaced, store
+from .build import assign, at, beginning, call, constant, load, negated, replaced, store
 from .expressions import Expressions
 from .kinds import Flavour, Leaving, PointKind
 from .lowered import AsyncWith, Block, Completion, Finally, For, FunctionNode, Handler, If, Lowered, Try, While, With
@@ -104,9 +104,7 @@ class Lowering(Expressions):
         if node is None or isinstance(node, (ast.Global, ast.Nonlocal)):
             return loop.iter
         decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-        first = decorators[0] if decorators else node
-        line, column = first.lineno, first.col_offset
-        return ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column)
+        return beginning(decorators[0] if decorators else node)
 
     def statement(self, node: ast.stmt) -> None:
         """Lower one statement into the current block."""

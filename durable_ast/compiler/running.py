@@ -9,7 +9,7 @@ Keeps:   no guards and no dispatch: statements without a suspension run as the u
 import ast
 from collections.abc import Sequence
 
-from .build import assign, at, attribute, call, clear, constant, function, load, parameters, store
+from .build import assign, at, attribute, beginning, call, clear, constant, function, load, parameters, store
 from .desugar import ANY_EXCEPTION
 from .kinds import Leaving, PointKind
 from .lowered import (
@@ -47,9 +47,7 @@ def with_cells(cells: Sequence[str], node: ast.AST, body: list[ast.stmt]) -> lis
     if not cells:
         return body
     index = next((i for i, statement in enumerate(body) if _runs(statement)), len(body))
-    first = body[index] if index < len(body) else node
-    line, column = first.lineno, first.col_offset  # type: ignore[attr-defined]
-    where = ast.Pass(lineno=line, col_offset=column, end_lineno=line, end_col_offset=column)
+    where = beginning(body[index] if index < len(body) else node)
     inner = function(ast.FunctionDef, CELLS, parameters([]), [ast.Nonlocal(list(cells))])
     closure = assign(CELLS, attribute(load(CELLS), "__closure__"))
     return [*body[:index], at(inner, where), at(closure, where), *body[index:]]

@@ -49,23 +49,25 @@ def register_all() -> None:
 
 def reduce_exception(error: BaseException) -> Reduced:
     """What the pickler saves for an exception."""
-    attributes = _attributes(error)
-    parts = (error.args, attributes)
-    is_whole = id(error) in _tried.errors
-    if not is_whole:
-        _tried.errors.add(id(error))
-        try:
-            is_whole = failure(parts) is None
-            if not is_whole:
-                parts = (
-                    tuple(map(_or_stand_in, error.args)),
-                    {name: _or_stand_in(value) for name, value in attributes.items()},
-                )
-        finally:
-            _tried.errors.discard(id(error))
-    make, args = _way_to_make(error, parts[0], is_whole)
+    args, attributes, is_whole = _savable_parts(error)
+    make, args = _way_to_make(error, args, is_whole)
     links = {name: getattr(error, name) for name in _LINKS if getattr(error, name)}
-    return make, args, (parts[1], links, error.__traceback__), None, None, _fill
+    return make, args, (attributes, links, error.__traceback__), None, None, _fill
+
+
+def _savable_parts(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
+    """The arguments and attributes of an exception, what cannot be saved replaced; and whether nothing was."""
+    args, attributes = error.args, _attributes(error)
+    if id(error) in _tried.errors:
+        return args, attributes, True
+    _tried.errors.add(id(error))
+    try:
+        if failure((args, attributes)) is None:
+            return args, attributes, True
+        replaced = {name: _or_stand_in(value) for name, value in attributes.items()}
+        return tuple(map(_or_stand_in, args)), replaced, False
+    finally:
+        _tried.errors.discard(id(error))
 
 
 class _Tried(threading.local):

@@ -37,6 +37,16 @@ async def durably(function, *args):
     return await make_durable(function)(*args, orchestration_backend=DurableBackend())
 
 
+async def traced(call, trace):
+    """Await a call under a trace function."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        await call
+    finally:
+        sys.settrace(before)
+
+
 async def lines_of(call, function):
     """The lines of a function, in the order in which a tracer sees them, and the name of each frame."""
     seen = []
@@ -48,12 +58,7 @@ async def lines_of(call, function):
             seen.append((frame.f_lineno - function.__code__.co_firstlineno, frame.f_code.co_qualname))
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        await call
-    finally:
-        sys.settrace(before)
+    await traced(call, trace)
     return seen
 
 
@@ -222,12 +227,7 @@ async def sequence_of(call):
             seen.append((event, frame.f_code.co_name, frame.f_lineno))
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        await call
-    finally:
-        sys.settrace(before)
+    await traced(call, trace)
     return seen
 
 
