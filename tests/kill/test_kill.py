@@ -75,8 +75,8 @@ def test_kills_at_the_first_checkpoint(killer):
 def test_kills_during_publish_event(killer):
     """What was reported as stored arrives: once, and in order; receiver and publisher both die."""
     for _ in range(6):
-        publisher = killer.start("publish", "it")
         collector = killer.start("run", "collect", "it")
+        publisher = killer.start("publish", "it")  # last: while another process starts, it would publish thousands
         killer.wait_for_lines(publisher, killer.chance.randint(1, 5))
         killer.pause(0.01)
         assert killer.kill(publisher)
