@@ -34,6 +34,25 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
             yield from nested_codes(const)
 
 
+def is_same(first: CodeType, second: CodeType) -> bool:
+    """Whether two code objects are equal; not a number, which no number equals, is the same constant."""
+    return first == second or (
+        first.replace(co_consts=()) == second.replace(co_consts=()) and _are_same(first.co_consts, second.co_consts)
+    )
+
+
+def _are_same(first: object, second: object) -> bool:
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, tuple) and isinstance(second, tuple):
+        return len(first) == len(second) and all(map(_are_same, first, second))
+    if isinstance(first, CodeType) and isinstance(second, CodeType):
+        return is_same(first, second)
+    if isinstance(first, (float, complex)):
+        return repr(first) == repr(second)
+    return first == second
+
+
 def note_made(code: CodeType) -> None:
     """Remember a code object that the compiler has made."""
     for nested in nested_codes(code):

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from ..errors import NoSourceCodeException
 from .build import at, load, parameters, replaced
 from .build import function as make_function
-from .code_objects import FUTURE_FLAGS, is_made, nested_codes, plain_qualname
+from .code_objects import FUTURE_FLAGS, is_made, is_same, nested_codes, plain_qualname
 from .fingerprint import fingerprint
 from .lowered import FunctionNode
 from .source import COMMAND, REWRITTEN, FileText, FunctionKey, FunctionSource, Namespace, read
@@ -188,7 +188,7 @@ def _is_same_place(first: CodeType, second: CodeType) -> bool:
 
 def _holds(file: SourceFile, code: CodeType) -> bool:
     """Whether `code` comes from this text."""
-    return any(other == code for other in _beginning_with(file, code))
+    return any(is_same(other, code) for other in _beginning_with(file, code))
 
 
 def _is_hooked(namespace: Namespace) -> bool:

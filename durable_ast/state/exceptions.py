@@ -16,10 +16,13 @@ import copyreg
 import functools
 import importlib
 import threading
+from collections.abc import Callable, Iterator
 from types import GetSetDescriptorType, MemberDescriptorType
-from typing import Any
+from typing import Any, TypeVar
 
 from .snapshot import Reduced, failure, importable, register
+
+T = TypeVar("T")
 
 _LINKS = ("__cause__", "__context__", "__suppress_context__")
 
@@ -58,24 +61,74 @@ def reduce_exception(error: BaseException) -> Reduced:
 def _savable_parts(error: BaseException) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
     """The arguments and attributes of an exception, what cannot be saved replaced; and whether nothing was."""
     args, attributes = error.args, _attributes(error)
-    if id(error) in _tried.errors:
+
+    def replaced() -> tuple[tuple[Any, ...], dict[str, Any], bool]:
+        return tuple(map(_or_stand_in, args)), {name: _or_stand_in(value) for name, value in attributes.items()}, False
+
+    if _tried.is_whole(error):
         return args, attributes, True
-    _tried.errors.add(id(error))
-    try:
-        if failure((args, attributes)) is None:
-            return args, attributes, True
-        replaced = {name: _or_stand_in(value) for name, value in attributes.items()}
-        return tuple(map(_or_stand_in, args)), replaced, False
-    finally:
-        _tried.errors.discard(id(error))
+    with _tried.trying(error):
+        problem = _tried.assuming_whole(lambda: failure((args, attributes)))
+        if isinstance(problem, RecursionError):  # to go through all levels would take very long
+            return _tried.assuming_whole(replaced)
+        if problem is not None and failure((args, attributes)) is not None:
+            return replaced()
+    _tried.found_whole(error)
+    return args, attributes, True
 
 
 class _Tried(threading.local):
-    """The exceptions whose parts this thread is about to try, by id: one that is met again among its own
-    parts is tried already."""
+    """What this thread knows of exceptions in exceptions: to try each again with every one that it is a
+    part of would take twice as long for each level."""
 
     def __init__(self) -> None:
-        self.errors: set[int] = set()
+        self._now: set[int] = set()
+        """Those whose parts are being tried, by id; one that is met among its own parts is tried already."""
+        self._whole: dict[int, BaseException] = {}
+        """Those of which nothing has to be replaced, among the parts of the one that is being saved."""
+        self._assumed: dict[int, BaseException] | None = None
+        """Those that were taken for whole, while they are."""
+
+    def is_whole(self, error: BaseException) -> bool:
+        """Whether it need not be tried."""
+        key = id(error)
+        if self._assumed is not None:
+            self._assumed[key] = error
+            return True
+        if self._now:
+            return key in self._now or key in self._whole
+        if key not in self._whole:
+            self._whole.clear()  # another one is saved
+            return False
+        del self._whole[key]  # its turn has come; what is saved the next time is tried anew
+        return True
+
+    def found_whole(self, error: BaseException) -> None:
+        """Nothing of it has to be replaced."""
+        if self._now:
+            self._whole[id(error)] = error
+
+    @contextlib.contextmanager
+    def trying(self, error: BaseException) -> Iterator[None]:
+        """While its parts are tried."""
+        self._now.add(id(error))
+        try:
+            yield
+        finally:
+            self._now.discard(id(error))
+
+    def assuming_whole(self, attempt: Callable[[], T]) -> T:
+        """What an attempt gives for which all exceptions are whole; if it is None, they are."""
+        assumed: dict[int, BaseException] = {}
+        before = self._assumed
+        self._assumed = assumed
+        try:
+            result = attempt()
+        finally:
+            self._assumed = before
+        if result is None:
+            self._whole.update(assumed)
+        return result
 
 
 _tried = _Tried()
@@ -84,7 +137,7 @@ _tried = _Tried()
 def _way_to_make(error: BaseException, args: tuple[Any, ...], is_whole: bool) -> tuple[Any, tuple[Any, ...]]:
     """A function that makes an equal exception, as far as that is possible, and its arguments."""
     cls = type(error)
-    if failure(cls) is None:
+    if _is_savable(cls):
         if _makes(_make, cls, *args):
             if not is_whole and cls.__str__ not in _PLAIN_TEXTS:
                 return _stand_in, (cls, cls.__module__, cls.__qualname__, _text(error), args)
@@ -94,9 +147,9 @@ def _way_to_make(error: BaseException, args: tuple[Any, ...], is_whole: bool) ->
         with contextlib.suppress(Exception):  # made by an extension module: only it can do that
             reduced: Any = error.__reduce_ex__(4)
             make, own = reduced[:2]
-            if failure((make, own)) is None and _makes(make, *own):
+            if _tried.assuming_whole(lambda: failure((make, own))) is None and _makes(make, *own):
                 return make, own
-    base = next(base for base in cls.__mro__[1:] if failure(base) is None and _makes(_make, base, *args))
+    base = next(base for base in cls.__mro__[1:] if _is_savable(base) and _makes(_make, base, *args))
     return _stand_in, (base, cls.__module__, cls.__qualname__, _text(error), args)
 
 
@@ -106,8 +159,17 @@ _PLAIN_TEXTS = (BaseException.__str__, OSError.__str__, KeyError.__str__, Syntax
 def _makes(make: Any, *args: Any) -> bool:
     try:
         return isinstance(make(*args), BaseException)
+    except RecursionError:
+        raise  # it says nothing of the class
     except Exception:
         return False
+
+
+def _is_savable(cls: type) -> bool:
+    problem = failure(cls)
+    if isinstance(problem, RecursionError):
+        raise problem  # nor does this
+    return problem is None
 
 
 def _attributes(error: BaseException) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 import contextlib
 import sys
+import threading
 import traceback
+import warnings
 import weakref
 
 import durable_ast
+from durable_ast import DurableBackend, InMemoryStateStore, NotPersistableWarning, make_durable
 from tests.effects import fail, fail_later, nested, note, step, turn
 from tests.everywhere import everywhere
 
@@ -185,6 +188,40 @@ async def test_exceptions_that_refer_to_each_other():
             await step(3)
             links = again.other.itself is again.other, again.args[1][0] is again.other, again.__context__ is error
             return again is first, links, repr(again.__context__.__cause__ is again)
+
+
+@everywhere()
+async def test_groups_in_groups():
+    """Each has all below it, which are not looked at once more for every level."""
+    group = ValueError("leaf", sys.intern)
+    for level in range(40):
+        group = ExceptionGroup(str(level), [group])
+    first = ValueError("with what cannot be saved", threading.Lock())
+    for level in range(40):
+        first = ExceptionGroup(str(level), [first])
+    await step(1)
+    names = []
+    for each in (group, first):
+        while isinstance(each, ExceptionGroup):
+            names.append(each.message)
+            (each,) = each.exceptions
+        names.append((type(each), each.args[0]))
+    return names
+
+
+async def test_groups_that_are_too_deep_to_be_saved_end_nothing():
+    @make_durable
+    async def program():
+        group = ValueError("leaf")
+        for level in range(20_000):
+            group = ExceptionGroup(str(level), [group])
+        await step(1)
+        return group.message
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotPersistableWarning)
+        backend = DurableBackend(InMemoryStateStore())
+        assert await program(orchestration_backend=backend, instance_id="it") == "19999"
 
 
 @everywhere()

@@ -327,3 +327,10 @@ async def test_a_captured_variable_of_a_comprehension_is_not_the_one_around_it()
         [cell() for row in rows for cell in row],
         {item() for item in items},
     )
+
+
+@everywhere()
+async def test_a_constant_that_is_not_a_number():
+    nan = 1e300 * 1e300 * 0  # computed by the compiler
+    pair = (await step(1), -1e300 * 1e300 * 0j)
+    return repr(nan), repr(pair), (lambda: repr(1e300 * 1e300 * 0))()
