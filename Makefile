@@ -7,8 +7,14 @@ BIN := .venv/bin
 WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
 READY := .venv/ready
 # What tests write is kept in memory where there are two GB for it: a killed process loses nothing there either.
-TMPDIR := $(shell $(PYTHON) -c 'import os, shutil, tempfile as t; m = "/dev/shm"; \
-	print(m if os.path.isdir(m) and os.access(m, os.W_OK) and shutil.disk_usage(m).free > 2 << 30 else t.gettempdir())')
+define MEMORY
+import os, tempfile
+folder = "/dev/shm"
+room = os.statvfs(folder) if os.access(folder, os.W_OK) else None
+fits = room and room.f_bavail * room.f_frsize > 2 << 30 and not room.f_flag & os.ST_NOEXEC
+print(folder if fits else tempfile.gettempdir())
+endef
+TMPDIR := $(shell $(PYTHON) -c '$(MEMORY)')
 export TMPDIR
 
 .DEFAULT_GOAL := help
