@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import queue
 import sqlite3
@@ -260,7 +261,8 @@ class SQLiteWriter:
         _send(batch, answers)
         if self._connection is not None and self._untidy >= _TIDY_AFTER:
             self._untidy = 0
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            with contextlib.suppress(sqlite3.Error):  # nothing is lost; the log grows until it can be done
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _begun(self) -> sqlite3.Connection:
         """The connection, in a transaction."""
