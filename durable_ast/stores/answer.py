@@ -65,6 +65,14 @@ class Answer(asyncio.Future[T]):
                 self.get_loop().call_soon(_raise, error)
 
 
+def promise() -> Future[Any]:
+    """A future of what a thread will do, which whoever waits for it cannot cancel: were it to be settled
+    then, that would fail where nobody expects it."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
 def _raise(error: BaseException) -> NoReturn:
     raise error
 

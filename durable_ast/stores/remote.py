@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from ..errors import StoreError
 from . import process
-from .answer import Answer, call_in
+from .answer import Answer, call_in, promise
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class Remote:
 
     def submit(self, kind: Kind, argument: Any, about: str | None) -> Future[Any]:
         """Do a job for whoever has no event loop."""
-        future: Future[Any] = Future()
+        future = promise()
         self._put(_Job(kind, argument, about, future))
         return future
 

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from ..errors import CorruptStateError, DurableError, StoreError
 from . import process
-from .answer import Answer, call_in
+from .answer import Answer, call_in, promise
 from .sqlite_file import open_database, open_impatient, patiently
 from .sqlite_section import Section
 
@@ -103,7 +103,7 @@ class SQLiteWriter:
         """Do a job; the future is done when it is committed."""
         for loop in list(self._turns):
             self._hand_over(loop)
-        future: Future[Any] = Future()
+        future = promise()
         self._put(_Job(work, flush, future))
         return future
 

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from ..errors import DurableError, StoreError
 from ..state.schema import Message, Outgoing, Record, State
+from .answer import promise
 from .base import InstanceStore
 from .claiming import InstanceBusy
 from .memory import drop_parts, drop_transient, put_parts, stale
@@ -331,7 +332,7 @@ class TwoMethodStore(InstanceStore):
         return True
 
     def publish(self, instance_id: str, name: str, payload: bytes) -> Future[int]:
-        stored: Future[int] = Future()
+        stored = promise()
         message = _Published(name, payload)
         with self._lock:
             self._published.setdefault(instance_id, []).append(message)

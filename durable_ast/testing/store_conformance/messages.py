@@ -22,6 +22,17 @@ class Messages(StoreCase):
         assert [message.payload for message in messages] == [b"%d" % number for number in range(50)]
 
     @scenario
+    async def test_whoever_waits_no_more_for_a_message_to_be_stored_stops_nobody(self, place: Place) -> None:
+        store = place.open()
+        for number in range(20):
+            storing = asyncio.wrap_future(store.publish("one", "given up", b"%d" % number))
+            await asyncio.sleep(0)
+            storing.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.wrap_future(store.publish("one", "waited for", b""))
+            assert (await names(store, "one"))[-1] == "waited for"
+
+    @scenario
     async def test_the_oldest_message_of_a_name(self, place: Place) -> None:
         store = place.open()
         for name, payload in (("a", b"1"), ("b", b"2"), ("b", b"3")):
