@@ -92,11 +92,13 @@ class _Tried(threading.local):
     def is_whole(self, error: BaseException) -> bool:
         """Whether it need not be tried."""
         key = id(error)
+        if key in self._now:
+            return True
         if self._assumed is not None:
             self._assumed[key] = error
             return True
         if self._now:
-            return key in self._now or key in self._whole
+            return key in self._whole
         if key not in self._whole:
             self._whole.clear()  # another one is saved
             return False
