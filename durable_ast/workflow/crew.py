@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from ..runtime.instance import Stays
 from ..stores.base import InstanceStore
 from ..worker.worker import Worker
 from .functions import WorkflowFunction
+
+log = logging.getLogger("durable_ast")
 
 _CONCURRENCY = 1000
 """How many runs are in memory at a time, without those that wait."""
@@ -39,6 +42,7 @@ class Crew:
         if self._worker is None or not self._works_here():
             self._worker = Worker(self._store, self._functions.values(), concurrency=_CONCURRENCY, stays=Stays.IN_STEPS)
             self._task = begin(self._worker.run(), name="durable_ast worker")
+            self._task.add_done_callback(_tell)
 
     def add(self, function: WorkflowFunction[..., Any]) -> None:
         """A workflow function was defined."""
@@ -63,3 +67,10 @@ class Crew:
     def _works_here(self) -> bool:
         task = self._task
         return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
+
+
+def _tell(task: asyncio.Task[Any]) -> None:
+    """Nobody awaits the worker, so nobody else would say why no run goes on any more."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("the worker of this process has ended, and its runs stand still", exc_info=error)

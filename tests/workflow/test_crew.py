@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from durable_ast import InMemoryStore, InstanceConflictError, SQLiteStore, Status, Worker, Workflow
+from durable_ast import CorruptStateError, InMemoryStore, InstanceConflictError, SQLiteStore, Status, Worker, Workflow
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -400,3 +400,17 @@ def test_processes_take_over_from_one_that_dies(tmp_path):
         first.stdout.close()
     lines = [line.split(" ", 1)[1] for line in (tmp_path / "log").read_text().splitlines()]
     assert sorted(lines) == sorted(f"{what} {number}" for number in range(10) for what in ("begin", "end"))
+
+
+async def test_a_worker_that_ends_says_why(store, monkeypatch, caplog):
+    shop = Shop(store)
+
+    async def claim(*args):
+        raise CorruptStateError("the file is damaged")
+
+    monkeypatch.setattr(type(shop.wf.instances), "claim", claim)
+    await shop.wf.recover()
+    async with asyncio.timeout(30):
+        while "the file is damaged" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert "its runs stand still" in caplog.text
