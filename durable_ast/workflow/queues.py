@@ -295,6 +295,10 @@ class Queue:
             except InstanceBusy:
                 await asyncio.sleep(_TAKE_OVER)
                 continue
+            except Exception:  # such as a store that does not answer; nobody else might begin again
+                log.warning("%s: trying again", self.id, exc_info=True)
+                await asyncio.sleep(_TAKE_OVER)
+                continue
             try:
                 await self._own(record)
             except Exception:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from durable_ast import InMemoryStore, SQLiteStore, Status, Workflow
+from durable_ast import InMemoryStore, SQLiteStore, Status, StoreError, Workflow
 from durable_ast.stores.claiming import InstanceBusy
 
 
@@ -204,6 +204,23 @@ async def test_a_run_begins_though_somebody_has_it_at_that_moment(store, monkeyp
     second = asyncio.create_task(shop.queue.start(shop.order, "b", unique="stock", debounce=0), name="second")
     assert await first.result(timeout=30) == "a"
     assert await (await second).result(timeout=30) == "b"
+    await shop.wf.close()
+
+
+async def test_a_store_that_does_not_answer_once_is_asked_again(store, monkeypatch):
+    shop = Shop(store)
+    acquire, is_down = type(shop.wf.instances).acquire, [True]
+
+    async def acquire_later(self, record):
+        if record.instance_id == shop.queue.id and is_down:
+            is_down.clear()
+            raise StoreError("down")
+        return await acquire(self, record)
+
+    monkeypatch.setattr(type(shop.wf.instances), "acquire", acquire_later)
+    handle = await shop.queue.start(shop.order, "a")
+    assert await handle.result(timeout=30) == "a"
+    assert not is_down
     await shop.wf.close()
 
 
