@@ -255,6 +255,7 @@ class Queue:
         store, name = self._workflow.instances, _ENDED + unique
         ended = (await store.parts(self.id, name)).get(name)
         number = 0 if ended is None else pickle.loads(ended)
+        seen: Any = None
         while True:
             number += 1
             start = Start(
@@ -269,7 +270,10 @@ class Queue:
                 continue
             if not replaces:
                 return item, False
-            if not record.stands_still:
+            if record.is_held:  # somebody else has it for a moment
+                number -= 1
+                seen = await store.changed(record.instance_id, seen, _LOOK_AGAIN)
+            elif not record.stands_still:
                 self._workflow.go_on(record)  # it was let go while it was taken to be replaced
 
     # the process that decides

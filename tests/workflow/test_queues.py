@@ -207,6 +207,14 @@ async def test_a_run_begins_though_somebody_has_it_at_that_moment(store, monkeyp
     await shop.wf.close()
 
 
+async def test_calls_that_come_together_are_about_one_run(store):
+    shop = Shop(store)
+    first = await shop.queue.start(shop.order, "a", unique="stock", debounce=3600)
+    calls = [shop.queue.start(shop.order, f"{number}", unique="stock", debounce=3600) for number in range(5)]
+    assert set(await asyncio.gather(*calls)) == {first}
+    await shop.wf.close()
+
+
 async def test_a_store_that_does_not_answer_once_is_asked_again(store, monkeypatch):
     shop = Shop(store)
     acquire, is_down = type(shop.wf.instances).acquire, [True]
