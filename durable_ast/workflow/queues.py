@@ -235,7 +235,7 @@ class Queue:
                 await self._workflow.handle(item.run_id).hold()
         else:
             item, is_new = await self._only(item, fn, unique, debounce is not None, args, kwargs)
-            if not is_new and debounce is None:
+            if not is_new and debounce is None and await self._knows(item.run_id):
                 return Handle(self._workflow, item.run_id)
         message = self._workflow.instances.publish(self.id, _QUEUED, snapshot.dumps(item))
         await asyncio.wrap_future(message)
@@ -275,6 +275,17 @@ class Queue:
                 seen = await store.changed(record.instance_id, seen, _LOOK_AGAIN)
             elif not record.stands_still:
                 self._workflow.go_on(record)  # it was let go while it was taken to be replaced
+
+    async def _knows(self, run_id: str) -> bool:
+        """Whether the queue has heard of a run: whoever created it may have failed to say so."""
+        store = self._workflow.instances
+        record = await store.read(run_id)
+        if record is None or not record.is_held:
+            return True
+        messages = await store.messages(self.id)  # before the parts, which they become
+        if any(snapshot.loads(message.payload).run_id == run_id for message in messages):
+            return True
+        return _ITEMS + run_id in await store.parts(self.id, _ITEMS + run_id)
 
     # the process that decides
 

@@ -207,6 +207,21 @@ async def test_a_run_begins_though_somebody_has_it_at_that_moment(store, monkeyp
     await shop.wf.close()
 
 
+async def test_a_run_of_a_unique_key_of_which_the_queue_was_not_told(store, monkeypatch):
+    shop = Shop(store)
+
+    def fail(*message):
+        raise StoreError("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(shop.wf.instances), "publish", fail)
+        with pytest.raises(StoreError):
+            await shop.queue.start(shop.order, "a", unique="stock")
+    handle = await shop.queue.start(shop.order, "b", unique="stock")
+    assert await handle.result(timeout=30) == "a"
+    await shop.wf.close()
+
+
 async def test_calls_that_come_together_are_about_one_run(store):
     shop = Shop(store)
     first = await shop.queue.start(shop.order, "a", unique="stock", debounce=3600)
