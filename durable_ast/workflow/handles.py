@@ -218,17 +218,22 @@ class Handle(Generic[R]):
         record.status, record.outcome, record.error, record.wake_at = Status.ENQUEUED, None, None, HELD
         await self._leave(record)
 
-    async def let_go(self) -> None:
-        """Tell the run, which its queue holds, that it may begin; one that is paused stands still."""
+    async def let_go(self) -> bool:
+        """Tell the run, which its queue holds, that it may begin; one that is paused stands still.
+
+        Returns:
+            Whether it knows.
+        """
         record = await self._owned()
         if record is None:
-            return  # somebody pauses or ends it at the moment, or gives it other arguments
+            return False  # somebody pauses or ends it at the moment, or gives it other arguments
         if not record.is_held:
             self._put_back(record)
-            return
+            return True
         record.wake_at = None if record.status is Status.ENQUEUED else AT_ONCE
         await self._leave(record)
         self._go_on(record)
+        return True
 
     def _go_on(self, record: Record) -> None:
         if not record.stands_still and record.status not in OVER:

@@ -102,6 +102,8 @@ class Queue:
         self._priority = priority
         self._items: dict[str, Item] = {}
         self._grants: list[float] = []
+        self._untold: set[str] = set()
+        """The runs that were let go, and may still be held."""
         self._task: asyncio.Task[None] | None = None
 
     # the arguments of the workflow are checked where no option is given: no type says both
@@ -327,6 +329,7 @@ class Queue:
         parts = await store.parts(self.id)
         self._items = {item.run_id: item for name, data in parts.items() if name.startswith(_ITEMS)
                        for item in [pickle.loads(data)]}  # fmt: skip
+        self._untold = {item.run_id for item in self._items.values() if item.is_free}
         self._grants = pickle.loads(parts[_GRANTS]) if _GRANTS in parts else []
         seen: Any = None
         while True:
@@ -338,6 +341,7 @@ class Queue:
                 writing = store.commit(record, consumed, True, changes)
                 if writing is not None:
                     await writing
+            self._untold.update(item.run_id for item in granted)
             for item in granted:
                 await self._let_go(item)
             waits = any(not item.is_free for item in self._items.values())
@@ -350,7 +354,10 @@ class Queue:
             item: Item = snapshot.loads(message.payload)
             known = self._items.get(item.run_id)
             if known is not None and known.is_free:
-                continue
+                record = await self._workflow.instances.read(item.run_id)
+                if record is None or not record.is_held:
+                    continue
+                known = None  # it has failed since, and waits for its turn anew
             self._put(replace(item, place=message.number if known is None else known.place), changes)
         return tuple(message.number for message in messages)
 
@@ -361,13 +368,14 @@ class Queue:
             record = await self._workflow.instances.read(item.run_id)
             if record is None or record.status in OVER:
                 self._forget(item, changes)
-            elif record.is_held:
-                await self._let_go(item)  # the process died between the two
+            elif record.is_held and item.run_id in self._untold:
+                await self._let_go(item)  # the process died between the two, or somebody had it
         return changes
 
     def _forget(self, item: Item, changes: dict[str, bytes | None]) -> None:
         """A run has ended."""
         del self._items[item.run_id]
+        self._untold.discard(item.run_id)
         changes[_ITEMS + item.run_id] = None
         if item.only is not None:
             unique, number = item.only
@@ -409,4 +417,5 @@ class Queue:
 
     async def _let_go(self, item: Item) -> None:
         with contextlib.suppress(DurableError):
-            await self._workflow.handle(item.run_id).let_go()
+            if await self._workflow.handle(item.run_id).let_go():
+                self._untold.discard(item.run_id)

@@ -274,6 +274,25 @@ async def test_a_run_that_failed_is_queued_to_go_on(store):
     await shop.wf.close()
 
 
+async def test_a_run_that_failed_is_queued_for_later(store):
+    """The queue has not seen yet that the run has ended when it is queued again."""
+    shop = Shop(store)
+
+    @shop.wf.workflow(id="flaky")
+    async def flaky():
+        shop.log.append("flaky")
+        raise OSError("down")
+
+    handle = await shop.queue.start(flaky)
+    with pytest.raises(OSError, match="down"):
+        await handle.result(timeout=60)
+    await shop.queue.start(flaky, delay=3600)
+    await asyncio.sleep(0.6)
+    assert shop.log == ["flaky"]
+    assert await handle.status() is Status.ENQUEUED
+    await shop.wf.close()
+
+
 async def test_another_process_takes_over(store):
     shop = Shop(store, concurrency=1)
     handles = [await shop.queue.start(shop.order, number) for number in range(4)]
