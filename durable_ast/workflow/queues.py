@@ -355,7 +355,7 @@ class Queue:
             known = self._items.get(item.run_id)
             if known is not None and known.is_free:
                 record = await self._workflow.instances.read(item.run_id)
-                if record is None or not record.is_held:
+                if record is None or not record.is_held or item.run_id in self._untold:
                     continue
                 known = None  # it has failed since, and waits for its turn anew
             self._put(replace(item, place=message.number if known is None else known.place), changes)
