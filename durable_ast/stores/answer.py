@@ -103,11 +103,22 @@ def call_in(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *arg
 
 
 async def kept(answer: Answer[T], let_go: Callable[[T], None]) -> T:
-    """Await what will belong to the caller; if the caller is cancelled, it is let go."""
+    """Await what will belong to the caller; if the caller is cancelled, or closed (as a run is that is left
+    where it stands), it is let go."""
+
+    def give_back(answer: Answer[T]) -> None:
+        if answer.exception() is None:
+            let_go(answer.result())
+
     try:
         result = await answer
     except asyncio.CancelledError:
-        if answer.exception() is None:
-            let_go(answer.result())
+        give_back(answer)
+        raise
+    except GeneratorExit:
+        if answer.done():
+            give_back(answer)
+        else:
+            answer.add_done_callback(give_back)
         raise
     return result

@@ -245,7 +245,7 @@ class SQLiteStore(InstanceStore):
         section = self._writer.section()
         try:
             await section.begun
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the thread would wait for its end for ever
             section.give_up()
             raise
         return SQLiteTransaction(section)

@@ -11,11 +11,16 @@ from ..errors import DurableError, UnknownRunError
 from ..runtime.background import Background, begin, drop
 from ..runtime.control import Paused
 from ..runtime.runtime import DurableRuntime
+from ..state.schema import Status
 from ..stores.base import InstanceStore
 from ..stores.claiming import InstanceBusy
 from ..worker.handing_over import HandedOver, HandingOverStore
 
 log = logging.getLogger("durable_ast")
+
+_LET_GO = 0.5
+"""Seconds after which a run is tried again that somebody has and has not begun; not all stores tell
+when it is let go of."""
 
 
 class Runs:
@@ -50,6 +55,7 @@ class Runs:
 
     async def _drive(self, runtime: DurableRuntime) -> None:
         run_id = runtime.instance_id
+        seen: Any = None
         try:
             while True:
                 self._asked_again.discard(run_id)
@@ -57,9 +63,14 @@ class Runs:
                     await runtime.drive()
                     return
                 except InstanceBusy:
-                    if run_id not in self._asked_again:  # whoever had it has not let go of it since
+                    if run_id in self._asked_again:  # whoever had it has let go of it since
+                        continue
+                    record = await self._inner.read(run_id)
+                    if record is None or record.status is not Status.ENQUEUED:
                         log.info("run %s: somebody else is at work on it", run_id)
                         return
+                    # a call with other arguments, say, has it for a moment and does not begin it
+                    seen = await self._inner.changed(run_id, seen, _LET_GO)
         except (Paused, HandedOver, UnknownRunError) as left:
             log.info("%s", left)
         except DurableError as error:

@@ -1,10 +1,13 @@
 """Tasks that are cancelled while a store is at work for them."""
 
 import asyncio
+import time
 
 import pytest
 
 from durable_ast import DiskStateStore, DurableBackend, InMemoryStateStore, SQLiteStore, make_durable
+from durable_ast.runtime.background import begin, drop
+from durable_ast.state.schema import Record
 
 
 async def step(number):
@@ -70,3 +73,39 @@ def test_event_loops_may_end_at_any_moment(backend):
     for turns in range(15):
         asyncio.run(begin(turns))
     assert asyncio.run(asyncio.wait_for(finish(), 20)) == [190] * 5
+
+
+@pytest.fixture
+def busy_store(tmp_path):
+    """A store whose thread is at work for a moment."""
+    store = SQLiteStore(tmp_path / "s.db")
+    store._writer.submit(lambda connection: time.sleep(0.1))
+    yield store
+    store._writer.close()
+
+
+async def test_who_is_left_while_it_takes_an_instance_owns_nothing(busy_store):
+    taking = begin(busy_store.acquire(Record("one", "program")), name="run one")
+    await asyncio.sleep(0)
+    await drop([taking])
+    record, created = await busy_store.acquire(Record("one", "program"))
+    assert (record.epoch, created) == (2, False)
+
+
+async def test_who_is_closed_while_it_takes_an_instance_owns_nothing(busy_store):
+    taking = busy_store.acquire(Record("one", "program"))
+    taking.send(None)
+    taking.close()
+    await busy_store.read("one")
+    record, created = await busy_store.acquire(Record("one", "program"))
+    assert (record.epoch, created) == (2, False)
+
+
+async def test_who_is_left_while_it_begins_a_transaction_holds_nobody_up(busy_store):
+    record, _ = await busy_store.acquire(Record("one", "program"))
+    busy_store._writer.submit(lambda connection: time.sleep(0.1))
+    beginning = begin(busy_store.begin(record), name="run one")
+    await asyncio.sleep(0)
+    await drop([beginning])
+    read = busy_store._writer.submit(lambda connection: 1)
+    assert await asyncio.wait_for(asyncio.wrap_future(read), 10) == 1

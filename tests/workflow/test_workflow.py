@@ -18,6 +18,7 @@ from durable_ast import (
     Workflow,
 )
 from durable_ast.backoff import constant
+from durable_ast.stores.claiming import InstanceBusy
 from durable_ast.stores.delegating import DelegatingStore
 
 
@@ -417,3 +418,35 @@ async def test_an_explicit_id_is_a_text(wf, run_id):
 
     with pytest.raises(ValueError, match="an instance id must"):
         await order.run(run_id)
+
+
+async def test_a_call_with_other_arguments_keeps_no_run_from_beginning(tmp_path, monkeypatch):
+    """It has the run for a moment, to see that it is another, just when that is to begin."""
+    wf = Workflow("shop", db=SQLiteStore(tmp_path / "s.db"))
+
+    @wf.workflow
+    async def order(name: str) -> str:
+        return name
+
+    acquire = SQLiteStore.acquire
+    is_taken, is_found_taken = asyncio.Event(), asyncio.Event()
+
+    async def acquire_at_a_bad_moment(self, record):
+        if asyncio.current_task().get_name() == "other":
+            taken = await acquire(self, record)
+            is_taken.set()
+            await is_found_taken.wait()
+            return taken
+        await is_taken.wait()
+        try:
+            return await acquire(self, record)
+        except InstanceBusy:
+            asyncio.get_running_loop().call_later(0.05, is_found_taken.set)
+            raise
+
+    monkeypatch.setattr(SQLiteStore, "acquire", acquire_at_a_bad_moment)
+    handle = await wf.start(order, "a", id="one")
+    with pytest.raises(InstanceConflictError):
+        await asyncio.create_task(order.run("one", "b"), name="other")
+    assert await handle.result(timeout=30) == "a"
+    await wf.close()
