@@ -65,12 +65,13 @@ class Runs:
                 except InstanceBusy:
                     if run_id in self._asked_again:  # whoever had it has let go of it since
                         continue
-                    record = await self._inner.read(run_id)
-                    if record is None or record.status is not Status.ENQUEUED:
-                        log.info("run %s: somebody else is at work on it", run_id)
-                        return
                     # a call with other arguments, say, has it for a moment and does not begin it
                     seen = await self._inner.changed(run_id, seen, _LET_GO)
+                    record = await self._inner.read(run_id)
+                    has_begun = record is None or record.status is not Status.ENQUEUED
+                    if has_begun and run_id not in self._asked_again:
+                        log.info("run %s: somebody else is at work on it", run_id)
+                        return
         except (Paused, HandedOver, UnknownRunError) as left:
             log.info("%s", left)
         except DurableError as error:
