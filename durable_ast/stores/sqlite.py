@@ -97,6 +97,8 @@ class SQLiteStore(InstanceStore):
         """Those that have ended for good, with their epochs: their last transition released them."""
         self._unreleased: dict[str, int] = {}
         """Those whose release is not written yet, with their epochs."""
+        self._failed_releases: set[str] = set()
+        """Those of them that could not be written: nobody could claim these."""
         self.notices = Notices()
         self._watch = SQLiteWatch(self._writer, self.notices, self._held.keys())
 
@@ -169,6 +171,9 @@ class SQLiteStore(InstanceStore):
             for record in taken[1].records:
                 self.release(record.instance_id, record.epoch)
 
+        for instance_id in list(self._failed_releases):
+            self._failed_releases.discard(instance_id)
+            self._release_again(instance_id)
         names, others = tuple(programs), json.dumps(list(but))
         claiming = self._writer.submit_from_loop(lambda connection: self._claim(connection, names, limit, others))
         claimed: Claimed
@@ -307,6 +312,8 @@ class SQLiteStore(InstanceStore):
             if done.exception() is None:
                 self._unreleased.pop(instance_id, None)
                 self.notices.post(instance_id)
+            else:
+                self._failed_releases.add(instance_id)
 
         released.add_done_callback(note)
 

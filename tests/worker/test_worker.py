@@ -1,7 +1,9 @@
 """What a worker does for the instances of a store."""
 
 import asyncio
+import contextlib
 import signal
+import sqlite3
 import sys
 import time
 
@@ -15,11 +17,13 @@ from durable_ast import (
     SQLiteStore,
     StaleOwnerError,
     Status,
+    StoreError,
     UnknownRunError,
     Worker,
 )
 from durable_ast.runtime.handle import InstanceHandle
 from durable_ast.runtime.instance import outcome_of
+from durable_ast.state.schema import Record
 from durable_ast.stores.delegating import DelegatingStore
 
 from . import programs
@@ -228,3 +232,16 @@ def test_a_worker_that_could_do_nothing_is_refused(wrong):
 def test_only_programs_can_be_given():
     with pytest.raises(TypeError, match="make_durable"):
         Worker(InMemoryStateStore(), [len])
+
+
+async def test_an_instance_that_could_not_be_let_go_is_claimed_once_the_store_answers(tmp_path):
+    store = SQLiteStore(tmp_path / "s.db", patience=0.05)
+    await store.enqueue(Record("one", "program", Status.ENQUEUED))
+    (record,) = (await store.claim(["program"], 1)).records
+    with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.release("one", record.epoch)
+        with pytest.raises(StoreError):
+            await store.read("one")
+    assert [each.instance_id for each in (await store.claim(["program"], 1)).records] == ["one"]
+    await store.close()
