@@ -293,7 +293,7 @@ class Handle(Generic[R]):
             if owned is not None:
                 return owned
             record = await self._record()
-            if record.status is not Status.ERROR and not await self._is_to_pause(record):
+            if record.status not in (Status.ERROR, Status.PARKED) and not await self._is_to_pause(record):
                 return None
             seen = await self._workflow.instances.changed(self.id, seen, _LET_GO)
 

@@ -293,6 +293,20 @@ async def test_a_run_that_failed_is_queued_for_later(store):
     await shop.wf.close()
 
 
+async def test_a_run_goes_on_that_whoever_put_it_aside_has_still_to_let_go_of(store):
+    shop = Shop(store)
+    handle = await shop.queue.start(shop.order, "a", delay=3600)
+    record, _ = await shop.wf.instances.acquire(await shop.wf.instances.read(handle.id))
+    record.status, record.wake_at = Status.PARKED, None
+    writing = shop.wf.instances.commit(record, (), True)
+    if writing is not None:
+        await writing
+    asyncio.get_running_loop().call_later(0.1, shop.wf.instances.release, handle.id, record.epoch)
+    await handle.resume()
+    assert await handle.result(timeout=30) == "a"
+    await shop.wf.close()
+
+
 async def test_another_process_takes_over(store):
     shop = Shop(store, concurrency=1)
     handles = [await shop.queue.start(shop.order, number) for number in range(4)]
