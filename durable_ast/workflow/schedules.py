@@ -136,13 +136,14 @@ class Scheduler:
 
     def begin(self) -> None:
         """Watch the clock, in the background."""
-        if self._workflow.schedules and (self._task is None or self._task.done()):
-            self._task = asyncio.get_running_loop().create_task(self._watch(), name="durable_ast schedules")
+        loop, task = asyncio.get_running_loop(), self._task
+        if self._workflow.schedules and (task is None or task.done() or task.get_loop() is not loop):
+            self._task = loop.create_task(self._watch(), name="durable_ast schedules")
 
     async def stop(self) -> None:
         """Watch the clock no longer."""
         task, self._task = self._task, None
-        if task is not None:
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 

@@ -175,3 +175,21 @@ def test_a_workflow_that_takes_more_than_the_time_is_refused():
 
     @wf.schedule("* * * * *")
     async def tock(time, shop="eu", *rest, **more): ...
+
+
+def test_the_clock_is_watched_in_the_next_event_loop(store):
+    shop = Shop(store)
+
+    async def one_loop():
+        shop.wf.scheduler.begin()
+        await asyncio.sleep(0.05)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(one_loop())
+    loop.close()  # with what runs in it, as frameworks do
+
+    async def next_loop():
+        async with shop.wf:
+            return [task.get_name() for task in asyncio.all_tasks()]
+
+    assert "durable_ast schedules" in asyncio.run(next_loop())
