@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -114,6 +115,13 @@ def patiently(attempt: Callable[[], Any], patience: float) -> None:
                     "checkpoint is kept. Keep transactions on it short, or give the store more patience="
                 ) from error
             time.sleep(0.01)
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    """End a transaction, if one is open; what cannot be rolled back now stays open, for the next to try again."""
+    with contextlib.suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _create(connection: sqlite3.Connection, path: str) -> None:

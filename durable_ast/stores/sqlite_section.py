@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import StoreError
 from .answer import Answer, call_in
+from .sqlite_file import roll_back
 
 
 @dataclass(slots=True, eq=False)
@@ -87,8 +88,7 @@ class Section:
                 if job.is_last:
                     return
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            roll_back(connection)
             self._refuse_the_rest()
 
     def _do(self, connection: sqlite3.Connection, job: _Job) -> None:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 from ..errors import CorruptStateError, DurableError, StoreError
 from . import process
 from .answer import Answer, call_in, promise
-from .sqlite_file import open_database, open_impatient, patiently
+from .sqlite_file import open_database, open_impatient, patiently, roll_back
 from .sqlite_section import Section
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
@@ -227,8 +227,12 @@ class SQLiteWriter:
         with self._starting:
             if self._thread is None:
                 work = functools.partial(self._work, self._jobs, self._before)
-                self._thread = threading.Thread(target=work, name="durable-ast-sqlite", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=work, name="durable-ast-sqlite", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    raise StoreError(f"{self.path}: {error}; nothing was changed") from error
+                self._thread = thread  # only now: nobody waits for one that could not be started
             self._submitted += 1
             self._jobs.put(job)
 
@@ -279,6 +283,7 @@ class SQLiteWriter:
             self._connection, self._level = open_database(self.path, self._patience), ""
             if self.path != ":memory:":
                 self._at_once = open_impatient(self.path, self._patience)
+        roll_back(self._connection)  # the last one may not have succeeded in it
         wanted = "FULL" if self._full and flush else "NORMAL"
         if wanted != self._level:
             self._connection.execute(f"PRAGMA synchronous = {wanted}")
@@ -298,8 +303,7 @@ class SQLiteWriter:
             answers = [self._answer(connection, job) for job in batch]
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            roll_back(connection)
             raise
         return answers
 

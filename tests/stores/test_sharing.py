@@ -1,11 +1,9 @@
 """One store, many users: threads with event loops of their own, forks, processes."""
 
 import asyncio
-import functools
 import gc
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -283,20 +281,3 @@ async def test_a_store_that_is_closed_while_it_is_asked_answers(tmp_path):
         numbers = [await asyncio.wrap_future(each) for each in published]
     assert numbers == sorted(set(numbers))
     await store.close()
-
-
-async def test_a_log_that_cannot_be_tidied_up_ends_nothing(tmp_path, monkeypatch):
-    class Failing(sqlite3.Connection):
-        tried = 0
-
-        def execute(self, sql, *args):
-            if "wal_checkpoint" in sql:
-                Failing.tried += 1
-                raise sqlite3.OperationalError("disk I/O error")
-            return super().execute(sql, *args)
-
-    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Failing))
-    backend = DurableBackend(SQLiteStore(tmp_path / "durable.db", synchronous="NORMAL"))
-    async with asyncio.timeout(60):
-        assert await count(2500, orchestration_backend=backend, instance_id="it") == sum(range(2500))
-    assert Failing.tried > 0
