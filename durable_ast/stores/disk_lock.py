@@ -21,6 +21,7 @@ class FileLock:
 
     Raises:
         InstanceBusy: somebody else has it.
+        OSError: the file system has no locks, or cannot make the file.
     """
 
     _descriptor = -1  # of the class, for what is deleted before it was made
@@ -36,9 +37,12 @@ class FileLock:
                     return
             except FileNotFoundError:
                 pass  # the file was deleted between the two, and a lock on it is none
-            except OSError as error:
+            except BlockingIOError as error:
                 os.close(descriptor)
                 raise InstanceBusy from error
+            except OSError:  # nobody has it, and whoever waited for that would wait for ever
+                os.close(descriptor)
+                raise
             os.close(descriptor)
 
     def close(self, _close: Callable[[int], None] = os.close) -> None:

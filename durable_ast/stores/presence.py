@@ -15,6 +15,7 @@ import uuid
 import weakref
 from pathlib import Path
 
+from ..errors import StoreError
 from . import process
 from .disk_lock import FileLock
 
@@ -49,10 +50,10 @@ class Presence:
     def name(self) -> str:
         """Its name, which no other has; another one after a fork.  It is there from now on."""
         if self._pid != process.number:
-            self._pid, self._name = process.number, uuid.uuid4().hex
+            name = uuid.uuid4().hex
             if self._folder is not None:
-                self._folder.mkdir(mode=0o700, exist_ok=True)
-                self._lock = FileLock(self._folder / self._name)
+                self._lock = _locked(self._folder, name)
+            self._pid, self._name = process.number, name  # only now: without its lock, others take it for dead
         return self._name
 
     def is_there(self, name: str) -> bool:
@@ -87,6 +88,19 @@ class Presence:
         self._lock, self._pid = None, 0
         with contextlib.suppress(OSError):  # others are still there
             self._folder.rmdir()
+
+
+def _locked(folder: Path, name: str) -> FileLock:
+    """The lock of a user of that name.
+
+    Raises:
+        StoreError: it cannot be had.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return FileLock(folder / name)
+    except OSError as error:
+        raise StoreError(f"{folder} has no place for a lock: {error}") from error
 
 
 _present: weakref.WeakSet[Presence] = weakref.WeakSet()
