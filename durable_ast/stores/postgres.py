@@ -116,13 +116,22 @@ class PostgresStore(RemoteStore):
     async def _connected(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         connection = self._connection
         if connection is None or connection.closed or connection.broken:
-            connection = self._connection = await self._connect()
-            await create_schema(connection, self.schema)
-            # whatever was about to become ours when the last connection broke
-            query = """UPDATE instances SET owner = NULL, epoch = epoch + 1, due = due_of(instances)
-            WHERE owner = %s AND NOT (key = ANY (%s))"""
-            await connection.execute(query, (self._lease.owner, [key for key, _ in self._held.values()]))
+            connection = await self._connect()
+            try:
+                await self._prepare(connection)
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection = connection  # only now: what could not be prepared is no connection of the store
         return connection
+
+    async def _prepare(self, connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
+        """Make sure that the schema is there and of this version, and that nothing is ours but what we know of."""
+        await create_schema(connection, self.schema)
+        # whatever was about to become ours when the last connection broke
+        query = """UPDATE instances SET owner = NULL, epoch = epoch + 1, due = due_of(instances)
+        WHERE owner = %s AND NOT (key = ANY (%s))"""
+        await connection.execute(query, (self._lease.owner, [key for key, _ in self._held.values()]))
 
     async def _connect(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         deadline = time.monotonic() + _PATIENCE

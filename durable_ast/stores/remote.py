@@ -104,15 +104,31 @@ class Remote:
         if self._pid != process.number:
             raise StoreError("a store that talks to a server cannot be used after fork(); open another one")
         with self._lock:
+            if not self._is_running and self._loop is None:
+                self._loop = self._started()  # if that fails, nobody waits for a thread that is not there
             self._jobs.append(job)
             if self._is_running:
                 return
-            self._is_running = True
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(self._loop,), name=self._name, daemon=True).start()
-            loop = self._loop
+            self._is_running, loop = True, self._loop
+        assert loop is not None
         loop.call_soon_threadsafe(lambda: self.start(self._run()))
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        """The event loop of a new thread.
+
+        Raises:
+            StoreError: the system has none to give.
+        """
+        try:
+            loop = asyncio.new_event_loop()
+        except OSError as error:
+            raise StoreError(f"the thread of the store cannot be started: {error}; nothing was changed") from error
+        try:
+            threading.Thread(target=_serve, args=(loop,), name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            loop.close()
+            raise StoreError(f"the thread of the store cannot be started: {error}; nothing was changed") from error
+        return loop
 
     async def _run(self) -> None:
         while True:

@@ -8,6 +8,7 @@ others go on.
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 import threading
 from abc import abstractmethod
@@ -27,6 +28,11 @@ from .notices import Notices
 from .parts import NO_PARTS, Parts
 from .remote import ConnectionBroke, Remote, stop
 from .selection import Selection
+
+log = logging.getLogger("durable_ast")
+
+_PAUSE = 0.1
+"""Seconds before a listener that has failed begins again."""
 
 
 class Transition(NamedTuple):
@@ -152,9 +158,18 @@ class RemoteStore(InstanceStore):
 
     async def _begin_to_listen(self, asked: Sequence[None]) -> Sequence[None]:
         if self._listening is None:
-            self._listening = self._remote.start(self._listen())
+            self._listening = self._remote.start(self._listen_on())
             threading.Thread(target=self._watch_over_lease, name="durable-ast-lease", daemon=True).start()
         return [None] * len(asked)
+
+    async def _listen_on(self) -> None:
+        """Listen, whatever happens: nobody else renews the lease."""
+        while True:
+            try:
+                await self._listen()
+            except Exception:
+                log.exception("%s could not listen to its server; it begins again", type(self).__name__)
+                await asyncio.sleep(_PAUSE)
 
     def _watch_over_lease(self) -> None:
         """Tell whoever runs instances once the lease has run out, also while the server does not answer."""
