@@ -99,20 +99,30 @@ class CodedStore(DelegatingStore):
             if not record.status.is_final:
                 await self._quarantined(record)
             raise
+        except BaseException:  # a codec may ask a server for its key
+            self.inner.release(record.instance_id, record.epoch)
+            raise
 
     async def enqueue(self, record: Record) -> bool:
         return await self.inner.enqueue(self._encoded(record))
 
     async def claim(self, programs: Collection[str], limit: int, but: Collection[str] = ()) -> Claimed:
         claimed = await self.inner.claim(programs, limit, but)
-        records = []
-        for record in claimed.records:
-            try:
-                records.append(self._decoded(record))
-            except TamperedStateError as error:
-                log.error("%s", error)
-                await self._quarantined(record)
-        return Claimed(records, claimed.next_due)
+        try:
+            found = [await self._decoded_or_put_aside(record) for record in claimed.records]
+        except BaseException:  # who could not be told of them will not run them
+            for record in claimed.records:
+                self.inner.release(record.instance_id, record.epoch)
+            raise
+        return Claimed([record for record in found if record is not None], claimed.next_due)
+
+    async def _decoded_or_put_aside(self, record: Record) -> Record | None:
+        try:
+            return self._decoded(record)
+        except TamperedStateError as error:
+            log.error("%s", error)
+            await self._quarantined(record)
+            return None
 
     def commit(
         self,
